@@ -1,0 +1,9 @@
+//! Human approvals for AWS Step Functions activities, as a gRPC service.
+//!
+//! `ARCHITECTURE.md` beside this crate's manifest describes the parts and what holds them together.
+
+pub mod approval;
+pub mod clock;
+pub mod provision;
+pub mod stepfunctions;
+pub mod store;

@@ -1,0 +1,377 @@
+//! The only place where state lives: one trait, with what every implementation promises.
+//!
+//! - A write answers after it is durable. It is one transaction: the approval, its events, its due times and the
+//!   request id stand or fall together.
+//! - Revisions are dense and commit-ordered: a reader that has seen revision r never later finds one ≤ r. Each event
+//!   has a revision of its own; an approval's `revision` is that of its last event.
+//! - State is changed by the pure functions of [`crate::approval`] alone, inside the transaction.
+//! - Due work is found by index.
+
+pub mod sqlite;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::approval::{Approval, ApprovalId, Command, Event, Priority, Refusal, Status, TaskInput, TaskToken};
+
+/// A point in the history of a store. 0 is before everything.
+pub type Revision = i64;
+
+/// A store, shared by all parts of the server.
+pub type SharedStore = Arc<dyn Store>;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It can't be reached, or failed; nothing was changed. May be retried.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What it holds can't be read: a defect, or damage.
+    #[error("the store holds something that can't be read")]
+    Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It was made by a newer version of the server.
+    #[error("the store has schema version {found}; this server knows versions up to {known}")]
+    NewerSchema {
+        /// The version found.
+        found: i64,
+        /// The newest version known.
+        known: i64,
+    },
+    /// Another process has it open for writing.
+    #[error("another process is using the store at {0}")]
+    InUse(String),
+    /// It is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// A task that was taken, and is to be kept.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// For the id of a new approval.
+    pub uuid: Uuid,
+    /// What answers it.
+    pub token: TaskToken,
+    /// What was understood of its input.
+    pub task: TaskInput,
+    /// The state's HeartbeatSeconds, where it is known.
+    pub heartbeat: Option<jiff::SignedDuration>,
+    /// What its identity may be used for.
+    pub identity: IdentityUse,
+    /// The time now.
+    pub at: Timestamp,
+}
+
+/// What a task's claim to be the same as an earlier one is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentityUse {
+    /// The approval with this identity may be bound to the task: everything that can be checked outside of the store
+    /// was, for this version of it. `None` where no approval had the identity.
+    Trusted {
+        /// Which approval was checked.
+        checked: Option<(ApprovalId, TaskToken)>,
+    },
+    /// The claim is not to be believed: it is a new approval, whose identity is its token.
+    Distrusted,
+}
+
+/// What became of a task.
+#[derive(Debug, Clone)]
+pub enum Admitted {
+    /// A new approval.
+    Created(Arc<Approval>),
+    /// It took the place of a lost task.
+    Bound(Arc<Approval>),
+    /// This very token is stored already: the same task, admitted twice.
+    Known(Arc<Approval>),
+    /// An approval has the task's identity and was not checked, or has changed since. Check this one and try again.
+    Check(Arc<Approval>),
+}
+
+/// A caller's key that makes a write safe to repeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestKey {
+    /// Who calls: keys of different callers never meet.
+    pub caller: String,
+    /// The key.
+    pub id: String,
+    /// A digest of the request's body.
+    pub fingerprint: [u8; 32],
+}
+
+/// What became of a command.
+#[derive(Debug, Clone)]
+pub enum Executed {
+    /// It was carried out, or changed nothing (then `revision` is the approval's last).
+    Done {
+        /// The approval after it.
+        approval: Arc<Approval>,
+        /// The revision of its last event.
+        revision: Revision,
+    },
+    /// It was refused; nothing was changed.
+    Refused(Refusal),
+    /// The request key was used with another body.
+    KeyReused,
+    /// There is no such approval.
+    NotFound,
+}
+
+/// One change of one approval.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The revision of the last event of the change.
+    pub revision: Revision,
+    /// The approval before it; `None` for a new one.
+    pub before: Option<Arc<Approval>>,
+    /// The approval after it.
+    pub after: Arc<Approval>,
+}
+
+/// Changes after a revision, in order.
+#[derive(Debug, Clone)]
+pub enum Changes {
+    /// The next ones.
+    Some(Vec<Change>),
+    /// The revision is older than what is kept; this is the oldest one to continue after.
+    Compacted(Revision),
+}
+
+/// One line of an approval's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// Its revision.
+    pub revision: Revision,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub event: Event,
+}
+
+/// Which approvals. Fields combine with AND.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Of this workflow.
+    pub workflow: Option<String>,
+    /// With all these labels.
+    pub labels: BTreeMap<String, String>,
+    /// Of one of these priorities; empty: any.
+    pub priorities: Vec<Priority>,
+    /// Whose title, description, requester or id holds this, ASCII case-insensitively.
+    pub text: Option<String>,
+    /// Of this execution.
+    pub execution_arn: Option<String>,
+    /// That this person could vote on, and has not.
+    pub awaiting: Option<crate::approval::Person>,
+}
+
+/// A list's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// By creation, newest first.
+    #[default]
+    NewestFirst,
+    /// By creation, oldest first.
+    OldestFirst,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone)]
+pub struct ListQuery {
+    /// Which.
+    pub filter: Filter,
+    /// Of one of these statuses; empty: any.
+    pub statuses: Vec<Status>,
+    /// In which order.
+    pub order: Order,
+    /// Strictly after this one, in that order.
+    pub after: Option<ApprovalId>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// A page.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The approvals.
+    pub approvals: Vec<Arc<Approval>>,
+    /// Where the next page begins; `None` at the end. A page may be short although more follow: a filter that matches
+    /// little is looked for in bounded pieces.
+    pub next: Option<ApprovalId>,
+}
+
+/// Work that is due, and when to look again.
+#[derive(Debug, Clone)]
+pub struct Due<T> {
+    /// What is due, earliest first.
+    pub items: Vec<T>,
+    /// When the next that was not returned falls due; `None` if there is none.
+    pub next: Option<Timestamp>,
+}
+
+/// A heartbeat that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeartbeatDue {
+    /// Of this approval.
+    pub id: ApprovalId,
+    /// To this task.
+    pub token: TaskToken,
+    /// Since then.
+    pub due: Timestamp,
+    /// The state's HeartbeatSeconds, where it is known.
+    pub heartbeat: Option<jiff::SignedDuration>,
+}
+
+/// A heartbeat's next time. Without effect where the approval has another token by now, or wants none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextHeartbeat {
+    /// Of this approval.
+    pub id: ApprovalId,
+    /// Of this task.
+    pub token: TaskToken,
+    /// When.
+    pub due: Timestamp,
+}
+
+/// A try at a delivery that did not settle it. Without effect where the approval has another token by now.
+#[derive(Debug, Clone)]
+pub struct DeliveryTry {
+    /// Of this approval.
+    pub id: ApprovalId,
+    /// To this task.
+    pub token: TaskToken,
+    /// Tries to add to the count: 0 for one that throttling swallowed.
+    pub attempts: u32,
+    /// Why it failed.
+    pub error: String,
+    /// When to try again.
+    pub due: Timestamp,
+}
+
+/// A workflow, as it was last applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowRecord {
+    /// Its name: the key.
+    pub name: String,
+    /// What it should be; [`crate::provision`] reads it.
+    pub spec: crate::provision::Spec,
+    /// The activity's ARN.
+    pub activity_arn: String,
+    /// The execution role's ARN.
+    pub role_arn: String,
+    /// The state machine's ARN.
+    pub state_machine_arn: String,
+    /// The definition as applied.
+    pub definition: String,
+    /// When it was first applied.
+    pub created: Timestamp,
+    /// When it was last applied.
+    pub updated: Timestamp,
+}
+
+/// How often a heartbeat is sent where the state's HeartbeatSeconds is known: at two thirds of it.
+#[must_use]
+pub fn first_heartbeat(taken: Timestamp, heartbeat: Option<jiff::SignedDuration>) -> Timestamp {
+    let interval = heartbeat.map_or(DEFAULT_HEARTBEAT, |known| known * 2 / 3);
+    taken.checked_add(interval).unwrap_or(taken)
+}
+
+/// How often a heartbeat is sent where the state's HeartbeatSeconds is not known.
+pub const DEFAULT_HEARTBEAT: jiff::SignedDuration = jiff::SignedDuration::from_secs(20);
+
+/// How long a request key is kept at least.
+pub const REQUEST_KEY_LIFE: Duration = Duration::from_hours(24);
+
+/// Durable state. Every method may fail with [`StoreError`]; a failed write changed nothing.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Keeps a task: as a new approval, or bound to the one that has its identity.
+    ///
+    /// - A token that is stored already: [`Admitted::Known`].
+    /// - An input with an error: a new approval of status INVALID, by `approval::create_invalid`.
+    /// - An identity that no approval has, or none: a new approval, by `approval::create`.
+    /// - An identity that an approval has: bound by `Command::Bind` if `identity` is trusted and names this approval with
+    ///   the token that it has now; [`Admitted::Check`] if it is trusted and names none, or another; a new approval if
+    ///   it is distrusted, with the identity of its token and `refused_identity` in its event. A refused `Bind` (the
+    ///   approval is CANCELED or INVALID) is a new approval likewise, which takes the identity over.
+    async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError>;
+
+    /// Carries out a command on an approval, by `approval::apply`. With a key that was used before, by the same caller
+    /// with the same fingerprint, answers what was answered then, for at least [`REQUEST_KEY_LIFE`]; only `Done` is
+    /// kept for that.
+    async fn execute(
+        &self,
+        id: &ApprovalId,
+        command: Command,
+        at: Timestamp,
+        key: Option<RequestKey>,
+    ) -> Result<Executed, StoreError>;
+
+    /// One approval.
+    async fn get(&self, id: &ApprovalId) -> Result<Option<Arc<Approval>>, StoreError>;
+
+    /// The approval that has an identity ([`crate::approval::Source::identity`]).
+    async fn find_identity(&self, identity: &str) -> Result<Option<Arc<Approval>>, StoreError>;
+
+    /// The ids that begin with `prefix`, in order, `limit` at most.
+    async fn find_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<ApprovalId>, StoreError>;
+
+    /// A page of a list.
+    async fn list(&self, query: ListQuery) -> Result<Page, StoreError>;
+
+    /// An approval's events, oldest first.
+    async fn history(&self, id: &ApprovalId) -> Result<Vec<HistoryEntry>, StoreError>;
+
+    /// The newest revision that readers can see; changes as it does.
+    fn head(&self) -> watch::Receiver<Revision>;
+
+    /// Approvals that were PENDING at `as_of`, as they were then, by id, strictly after `after`, `limit` at most. Fewer
+    /// than `limit` only at the end.
+    async fn pending_at(
+        &self,
+        as_of: Revision,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Approval>>, StoreError>;
+
+    /// Changes strictly after a revision, oldest first, `limit` at most; empty when there are none yet.
+    async fn changes_after(&self, revision: Revision, limit: usize) -> Result<Changes, StoreError>;
+
+    /// Heartbeats due by `now`, `limit` at most.
+    async fn due_heartbeats(&self, now: Timestamp, limit: usize) -> Result<Due<HeartbeatDue>, StoreError>;
+
+    /// Sets the next times of heartbeats. No events.
+    async fn set_heartbeats(&self, next: Vec<NextHeartbeat>) -> Result<(), StoreError>;
+
+    /// Approvals whose decision is to be delivered, due by `now`, `limit` at most.
+    async fn due_deliveries(&self, now: Timestamp, limit: usize) -> Result<Due<Arc<Approval>>, StoreError>;
+
+    /// Notes tries that did not settle a delivery. No events.
+    async fn note_deliveries(&self, tries: Vec<DeliveryTry>) -> Result<(), StoreError>;
+
+    /// Pending approvals whose deadline has passed by `now`, `limit` at most.
+    async fn due_expiries(&self, now: Timestamp, limit: usize) -> Result<Due<ApprovalId>, StoreError>;
+
+    /// Approvals that are detached since before `before`, and pending or undelivered, oldest first, `limit` at most.
+    async fn detached_since(&self, before: Timestamp, limit: usize) -> Result<Vec<Arc<Approval>>, StoreError>;
+
+    /// How many approvals are pending: all, or of one workflow.
+    async fn count_pending(&self, workflow: Option<&str>) -> Result<u64, StoreError>;
+
+    /// Keeps a workflow, in place of what it was.
+    async fn put_workflow(&self, record: WorkflowRecord) -> Result<(), StoreError>;
+
+    /// All workflows, by name.
+    async fn workflows(&self) -> Result<Vec<WorkflowRecord>, StoreError>;
+
+    /// Forgets a workflow; whether there was one.
+    async fn delete_workflow(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Writes out what is in hand and closes. Later calls fail with [`StoreError::Closed`].
+    async fn close(&self) -> Result<(), StoreError>;
+}
