@@ -7,6 +7,7 @@
 //! - State is changed by the pure functions of [`crate::approval`] alone, inside the transaction.
 //! - Due work is found by index.
 
+mod filter;
 pub mod sqlite;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -1,0 +1,54 @@
+//! Which approvals a filter is for: the same for a list and for a watch.
+
+use super::Filter;
+use crate::approval::{Approval, Decision, Person, Status};
+
+impl Filter {
+    /// Whether `approval` is one of those that are asked for. Looks at nothing but the approval as it stands.
+    #[must_use]
+    pub fn matches(&self, approval: &Approval) -> bool {
+        let request = &approval.request;
+        self.workflow.as_ref().is_none_or(|name| *name == request.source.workflow)
+            && (self.priorities.is_empty() || self.priorities.contains(&request.priority))
+            && self.execution_arn.as_ref().is_none_or(|arn| request.source.execution_arn.as_ref() == Some(arn))
+            && self.labels.iter().all(|(key, value)| request.labels.get(key) == Some(value))
+            && self.awaiting.as_ref().is_none_or(|person| awaits(approval, person))
+            && self.text.as_ref().is_none_or(|text| mentions(approval, text))
+    }
+}
+
+/// Whether `person` could approve it, and has not voted. Whoever may approve may reject as well, and a requester who may
+/// only withdraw is not waited for.
+fn awaits(approval: &Approval, person: &Person) -> bool {
+    let request = &approval.request;
+    approval.status == Status::Pending
+        && request.rule.eligible(person, request.requester.as_ref(), Decision::Approve).is_ok()
+        && approval.votes.iter().all(|vote| vote.voter != person.principal)
+}
+
+fn mentions(approval: &Approval, text: &str) -> bool {
+    let request = &approval.request;
+    [request.title.as_str(), &request.description, approval.id.as_str()]
+        .into_iter()
+        .chain(request.requester.as_ref().map(|who| who.as_str()))
+        .any(|place| holds(place, text))
+}
+
+/// Whether `text` is somewhere in `place`, whatever the case of its ASCII letters.
+fn holds(place: &str, text: &str) -> bool {
+    text.is_empty() || place.as_bytes().windows(text.len()).any(|part| part.eq_ignore_ascii_case(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_found_whatever_its_case() {
+        assert!(holds("Pay Invoice 4711", "INVOICE"));
+        assert!(holds("Pay", ""));
+        assert!(!holds("Pay", "Pay invoice"));
+        assert!(!holds("", "x"));
+        assert!(holds("Größe", "größe"));
+    }
+}
