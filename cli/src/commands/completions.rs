@@ -1,0 +1,12 @@
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::{args::Cli, context::Context, exit::Exit, failure::Failure};
+
+pub(crate) fn run(context: &Context, shell: Shell) -> Result<Exit, Failure> {
+    // Written by way of memory: clap panics where stdout can't be written.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "approve-cli", &mut script);
+    context.out.print(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,94 @@
+use std::{error::Error as _, io};
+
+use approve_client::Error;
+
+use crate::{
+    exit::Exit,
+    hint,
+    output::{style::Style, text},
+};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("{0}")]
+    Usage(String),
+    /// What the person gave is not valid, as can be told without the server.
+    #[error("{what}")]
+    Input { what: String, hint: Option<&'static str> },
+    #[error("{what}")]
+    Precondition { what: String },
+    #[error("{what}")]
+    Read { what: String, source: io::Error },
+    #[error(transparent)]
+    Client(#[from] Error),
+    /// A call that failed, with a hint that only its command knows.
+    #[error("{source}")]
+    Explained { source: Error, hint: String },
+    #[error("can't write to stdout")]
+    Output(#[source] io::Error),
+    #[error("can't start")]
+    Runtime(#[source] io::Error),
+}
+
+impl Failure {
+    pub(crate) fn input(what: impl Into<String>) -> Self {
+        Self::Input { what: what.into(), hint: None }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            Self::Input { .. } => Exit::InvalidInput,
+            Self::Precondition { .. } => Exit::Precondition,
+            Self::Read { .. } => Exit::InvalidInput,
+            Self::Client(error) | Self::Explained { source: error, .. } => Exit::from(error),
+            // Whoever read our output has seen enough.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
+            Self::Output(_) | Self::Runtime(_) => Exit::Other,
+        }
+    }
+
+    /// Tells the person on stderr: one line, then the fields, then what to do.
+    pub(crate) fn report(&self) {
+        if self.exit() == Exit::Ok {
+            return;
+        }
+        let style = Style::for_stderr();
+        let mut lines = vec![format!("{} {}", style.red("error:"), text::line(&self.line()))];
+        let client = match self {
+            Self::Client(error) | Self::Explained { source: error, .. } => Some(error),
+            _ => None,
+        };
+        for violation in client.map(Error::field_violations).unwrap_or_default() {
+            lines.push(format!("  {}: {}", text::line(&violation.field), text::line(&violation.description)));
+        }
+        let hints = match self {
+            Self::Explained { hint, .. } => vec![hint.clone()],
+            Self::Client(error) => hint::for_error(error),
+            Self::Input { hint, .. } => hint.iter().map(|hint| (*hint).to_owned()).collect(),
+            Self::Usage(_) => vec!["see approve-cli --help".to_owned()],
+            _ => Vec::new(),
+        };
+        for hint in hints {
+            lines.push(format!("  {} {}", style.dim("hint:"), text::line(&hint)));
+        }
+        // If stderr is gone too, there is nobody left to tell.
+        let _ = io::Write::write_all(&mut io::stderr(), (lines.join("\n") + "\n").as_bytes());
+    }
+
+    /// The error and its causes on one line, nothing twice.
+    fn line(&self) -> String {
+        let mut line = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !line.contains(&cause_text) {
+                line.push_str(": ");
+                line.push_str(&cause_text);
+            }
+            source = cause.source();
+        }
+        line
+    }
+}

@@ -1,0 +1,55 @@
+use approve_client::{Error, Reason};
+
+/// What to do about an error, one line each.
+pub(crate) fn for_error(error: &Error) -> Vec<String> {
+    let one = |hint: &str| vec![hint.to_owned()];
+    match error {
+        Error::Connect { .. } => vec![
+            "start a server here with: approve-server dev".into(),
+            "or name another one with --server URL or APPROVE_SERVER".into(),
+        ],
+        Error::Timeout { .. } => one("give it longer with --timeout"),
+        Error::Refused(_) => error.reason().map(|reason| for_reason(reason, error)).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
+fn for_reason(reason: &Reason, error: &Error) -> Vec<String> {
+    let one = |hint: &str| vec![hint.to_owned()];
+    match reason {
+        Reason::Unauthenticated => one("say who you are with --as USER"),
+        Reason::NotAnApprover => one("who may decide, show tells; who you are, --as and --group say"),
+        Reason::SelfApproval => one("somebody else has to approve it"),
+        Reason::CommentRequired => one("say why with --comment"),
+        Reason::EtagMismatch => one("look at it again with show, then decide"),
+        Reason::AlreadyDecided => decided(error).into_iter().collect(),
+        Reason::AmbiguousId => ambiguous(error),
+        Reason::ApprovalNotFound => one("see approve-cli list --status all"),
+        Reason::RequestIdReused => one("leave --request-id out, or repeat the very same decision"),
+        Reason::WorkflowNotFound => one("see approve-cli workflow list"),
+        Reason::ApprovalsPending => one("decide them first, or use --force: the pending ones become CANCELED"),
+        Reason::NotOwned => one("take it over with --adopt, or choose another name"),
+        Reason::ExecutionAlreadyExists => one("choose another --name, or leave it out"),
+        Reason::ExecutionNotFound => one("name it by its ARN, or name its workflow with --workflow"),
+        Reason::StoreUnavailable | Reason::ShuttingDown | Reason::AwsUnavailable => one("try again in a moment"),
+        Reason::AwsDenied => one("the server's own AWS credentials lack a permission"),
+        _ => Vec::new(),
+    }
+}
+
+fn decided(error: &Error) -> Option<String> {
+    let status = error.metadata("status")?.to_lowercase();
+    let by = error.metadata("decided_by").filter(|by| !by.is_empty()).map(|by| format!(" by {by}")).unwrap_or_default();
+    let at = error.metadata("decided_at").filter(|at| !at.is_empty()).map(|at| format!(" at {at}")).unwrap_or_default();
+    Some(format!("it was {status}{by}{at}"))
+}
+
+fn ambiguous(error: &Error) -> Vec<String> {
+    error
+        .metadata("matches")
+        .unwrap_or_default()
+        .split([',', ' '])
+        .filter(|id| !id.is_empty())
+        .map(|id| format!("it may be {id}"))
+        .collect()
+}
