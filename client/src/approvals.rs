@@ -1,8 +1,6 @@
 use std::time::Duration;
 
-use approve_proto::v1::{
-    Approval, DecideRequest, DecideResponse, GetApprovalRequest, ListApprovalsRequest,
-};
+use approve_proto::v1::{Approval, DecideRequest, DecideResponse, GetApprovalRequest, ListApprovalsRequest};
 use futures::{Stream, TryStreamExt, stream};
 use tokio::time::Instant;
 
@@ -20,18 +18,12 @@ impl Client {
     /// Reasons [`ApprovalNotFound`](crate::Reason::ApprovalNotFound), [`AmbiguousId`](crate::Reason::AmbiguousId),
     /// [`InvalidField`](crate::Reason::InvalidField).
     pub async fn get(&self, approval_id: impl Into<String>) -> Result<Approval, Error> {
-        let message = GetApprovalRequest {
-            approval_id: approval_id.into(),
-        };
+        let message = GetApprovalRequest { approval_id: approval_id.into() };
         let mut service = self.approvals();
-        self.unary(message, |request| async move {
-            service.get_approval(request).await
-        })
-        .await?
-        .approval
-        .ok_or(Error::Protocol {
-            missing: "approval",
-        })
+        self.unary(message, |request| async move { service.get_approval(request).await })
+            .await?
+            .approval
+            .ok_or(Error::Protocol { missing: "approval" })
     }
 
     /// Returns one page of approvals.
@@ -41,22 +33,14 @@ impl Client {
     pub async fn list(&self, list: List) -> Result<Page, Error> {
         let mut service = self.approvals();
         let page = self
-            .unary(ListApprovalsRequest::from(list), |request| async move {
-                service.list_approvals(request).await
-            })
+            .unary(ListApprovalsRequest::from(list), |request| async move { service.list_approvals(request).await })
             .await?;
-        Ok(Page {
-            approvals: page.approvals,
-            next: Some(page.next_page_token).filter(|token| !token.is_empty()),
-        })
+        Ok(Page { approvals: page.approvals, next: Some(page.next_page_token).filter(|token| !token.is_empty()) })
     }
 
     /// Returns all approvals, fetching page after page as they are taken. The stream ends after the first error, which
     /// is one of [`list`](Self::list).
-    pub fn list_all(
-        &self,
-        list: List,
-    ) -> impl Stream<Item = Result<Approval, Error>> + Send + Unpin {
+    pub fn list_all(&self, list: List) -> impl Stream<Item = Result<Approval, Error>> + Send + Unpin {
         let client = self.clone();
         let pages = stream::try_unfold(Some(list), move |list| {
             let client = client.clone();
@@ -93,9 +77,7 @@ impl Client {
         loop {
             let error = match self.decide_once(message.clone(), timeout, deadline).await {
                 Ok(response) => {
-                    let approval = response.approval.ok_or(Error::Protocol {
-                        missing: "approval",
-                    })?;
+                    let approval = response.approval.ok_or(Error::Protocol { missing: "approval" })?;
                     return Ok(Decided::new(approval, response.revision));
                 }
                 Err(error) => error,
@@ -118,10 +100,7 @@ impl Client {
         deadline: Instant,
     ) -> Result<DecideResponse, Error> {
         let mut service = self.approvals();
-        self.call(message, timeout, deadline, |request| async move {
-            service.decide(request).await
-        })
-        .await
+        self.call(message, timeout, deadline, |request| async move { service.decide(request).await }).await
     }
 
     /// Watches pending approvals: a snapshot, [`Synced`](crate::WatchEvent::Synced), then every change. The stream

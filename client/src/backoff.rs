@@ -11,11 +11,7 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) fn new(min: Duration, max: Duration) -> Self {
-        Self {
-            min: min.min(max),
-            max,
-            failures: 0,
-        }
+        Self { min: min.min(max), max, failures: 0 }
     }
 
     pub(crate) fn reset(&mut self) {
@@ -30,9 +26,7 @@ impl Backoff {
         let bound = self.min.saturating_mul(factor).min(self.max);
         let spread = bound.saturating_sub(self.min);
         let delay = self.min + spread.mul_f64(jitter.clamp(0.0, 1.0));
-        delay
-            .max(hint.unwrap_or_default())
-            .clamp(self.min, self.max)
+        delay.max(hint.unwrap_or_default()).clamp(self.min, self.max)
     }
 }
 
@@ -63,9 +57,7 @@ mod tests {
     fn the_bound_grows_and_a_reset_takes_it_back() {
         let (min, max) = (Duration::from_millis(100), Duration::from_secs(2));
         let mut backoff = Backoff::new(min, max);
-        let bounds: Vec<_> = (0..6)
-            .map(|_| backoff.next(1.0, None).as_millis())
-            .collect();
+        let bounds: Vec<_> = (0..6).map(|_| backoff.next(1.0, None).as_millis()).collect();
         assert_eq!(bounds, [200, 400, 800, 1600, 2000, 2000]);
         backoff.reset();
         assert_eq!(backoff.next(1.0, None).as_millis(), 200);

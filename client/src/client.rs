@@ -4,9 +4,7 @@ use approve_proto::v1::{
     approval_service_client::ApprovalServiceClient, workflow_service_client::WorkflowServiceClient,
 };
 use tokio::time::Instant;
-use tonic::{
-    Request, Response, Status, service::interceptor::InterceptedService, transport::Channel,
-};
+use tonic::{Request, Response, Status, service::interceptor::InterceptedService, transport::Channel};
 
 use crate::{Config, Error, config::Identify};
 
@@ -49,10 +47,7 @@ impl Client {
             .endpoint()?
             .connect()
             .await
-            .map_err(|source| Error::Connect {
-                server: config.url.clone(),
-                source: source.into(),
-            })?;
+            .map_err(|source| Error::Connect { server: config.url.clone(), source: source.into() })?;
         Self::with_channel(channel, config)
     }
 
@@ -72,10 +67,7 @@ impl Client {
     /// # Errors
     /// [`Error::Config`] for credentials that can't be sent.
     pub fn with_channel(channel: Channel, config: Config) -> Result<Self, Error> {
-        Ok(Self {
-            transport: InterceptedService::new(channel, config.identify()?),
-            config: Arc::new(config),
-        })
+        Ok(Self { transport: InterceptedService::new(channel, config.identify()?), config: Arc::new(config) })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -83,13 +75,11 @@ impl Client {
     }
 
     pub(crate) fn approvals(&self) -> ApprovalServiceClient<Transport> {
-        ApprovalServiceClient::new(self.transport.clone())
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        ApprovalServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     pub(crate) fn workflows(&self) -> WorkflowServiceClient<Transport> {
-        WorkflowServiceClient::new(self.transport.clone())
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        WorkflowServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     pub(crate) fn error(&self, status: Status, deadline: Duration) -> Error {

@@ -51,14 +51,8 @@ pub enum Credentials {
 
 impl Credentials {
     /// The caller's own word: a principal `user:<name>`, and names of groups.
-    pub fn asserted<G: Into<String>>(
-        actor: impl Into<String>,
-        groups: impl IntoIterator<Item = G>,
-    ) -> Self {
-        Self::Asserted {
-            actor: actor.into(),
-            groups: groups.into_iter().map(Into::into).collect(),
-        }
+    pub fn asserted<G: Into<String>>(actor: impl Into<String>, groups: impl IntoIterator<Item = G>) -> Self {
+        Self::Asserted { actor: actor.into(), groups: groups.into_iter().map(Into::into).collect() }
     }
 }
 
@@ -139,9 +133,7 @@ impl Config {
 
     pub(crate) fn identify(&self) -> Result<Identify, Error> {
         let header = |what: &str, value: &str| -> Result<MetadataValue<Ascii>, Error> {
-            value
-                .parse()
-                .map_err(|_| Error::config(format!("{what} {value:?}: not printable ASCII")))
+            value.parse().map_err(|_| Error::config(format!("{what} {value:?}: not printable ASCII")))
         };
         match &self.credentials {
             Credentials::None => Ok(Identify(Vec::new())),
@@ -179,15 +171,11 @@ mod tests {
     #[test]
     fn what_can_not_work_is_refused_before_anything_is_sent() {
         for url in ["", "localhost:50051", "https://example.com", "unix:/tmp/x"] {
-            assert!(
-                matches!(Config::new(url).endpoint(), Err(Error::Config { .. })),
-                "{url:?}"
-            );
+            assert!(matches!(Config::new(url).endpoint(), Err(Error::Config { .. })), "{url:?}");
         }
-        for credentials in [
-            Credentials::asserted("user:ana\n", Vec::<String>::new()),
-            Credentials::asserted("user:ana", ["a,b"]),
-        ] {
+        for credentials in
+            [Credentials::asserted("user:ana\n", Vec::<String>::new()), Credentials::asserted("user:ana", ["a,b"])]
+        {
             let config = Config::new("http://127.0.0.1:1").credentials(credentials);
             assert!(matches!(config.identify(), Err(Error::Config { .. })));
         }

@@ -108,8 +108,7 @@ impl Error {
 
     /// The fields of the request that the server did not accept; empty if it named none.
     pub fn field_violations(&self) -> &[FieldViolation] {
-        self.refusal()
-            .map_or(&[], |refusal| &refusal.field_violations)
+        self.refusal().map_or(&[], |refusal| &refusal.field_violations)
     }
 
     /// How long the server asks to wait before the same call is tried again.
@@ -122,9 +121,7 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::ConnectionLost { .. } | Self::Timeout { .. } => true,
-            Self::Refused(refusal) => {
-                refusal.retry_delay.is_some() || refusal.code == Code::Unavailable
-            }
+            Self::Refused(refusal) => refusal.retry_delay.is_some() || refusal.code == Code::Unavailable,
             Self::Config { .. } | Self::Protocol { .. } => false,
         }
     }
@@ -133,13 +130,8 @@ impl Error {
     pub(crate) fn from_status(mut status: Status, deadline: Duration) -> Self {
         match Origin::of(&status) {
             Origin::Deadline => Self::Timeout { after: deadline },
-            Origin::Connect => Self::Connect {
-                server: "the server".into(),
-                source: status.into(),
-            },
-            Origin::Transport => Self::ConnectionLost {
-                source: status.into(),
-            },
+            Origin::Connect => Self::Connect { server: "the server".into(), source: status.into() },
+            Origin::Transport => Self::ConnectionLost { source: status.into() },
             Origin::Server => {
                 let details = status.get_error_details();
                 status.metadata_mut().clear();
@@ -154,9 +146,7 @@ impl Error {
                         }
                     }),
                     message: status.message().to_owned(),
-                    metadata: info
-                        .map(|info| info.metadata.clone().into_iter().collect())
-                        .unwrap_or_default(),
+                    metadata: info.map(|info| info.metadata.clone().into_iter().collect()).unwrap_or_default(),
                     field_violations: details
                         .bad_request()
                         .map(|bad| {
@@ -181,10 +171,7 @@ impl Error {
 
     pub(crate) fn at(self, url: &str) -> Self {
         match self {
-            Self::Connect { source, .. } => Self::Connect {
-                server: url.to_owned(),
-                source,
-            },
+            Self::Connect { source, .. } => Self::Connect { server: url.to_owned(), source },
             other => other,
         }
     }
@@ -281,10 +268,7 @@ mod tests {
     #[test]
     fn a_reason_of_another_domain_is_not_ours() {
         let details = ErrorDetails::with_error_info("INTERNAL", "proxy.example", []);
-        let error = Error::from_status(
-            Status::with_error_details(Code::Internal, "x", details),
-            DEADLINE,
-        );
+        let error = Error::from_status(Status::with_error_details(Code::Internal, "x", details), DEADLINE);
         assert_eq!(error.reason(), Some(&Reason::Other("INTERNAL".into())));
         assert!(!error.is_retryable());
     }
@@ -300,10 +284,7 @@ mod tests {
 
     #[test]
     fn a_passed_deadline_is_a_timeout_whoever_noticed() {
-        for status in [
-            Status::from_error(TimeoutExpired(()).into()),
-            Status::deadline_exceeded("too late"),
-        ] {
+        for status in [Status::from_error(TimeoutExpired(()).into()), Status::deadline_exceeded("too late")] {
             let error = Error::from_status(status, DEADLINE);
             assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
             assert_eq!(error.to_string(), "no answer within 1.5 s");

@@ -1,6 +1,4 @@
-use approve_proto::v1::{
-    Approval, ApprovalFilter, ApprovalOrder, ApprovalStatus, ListApprovalsRequest, Priority,
-};
+use approve_proto::v1::{Approval, ApprovalFilter, ApprovalOrder, ApprovalStatus, ListApprovalsRequest, Priority};
 
 /// Which approvals: everything that is set must hold. [`Filter::new`] matches all.
 #[derive(Clone, Debug, Default, PartialEq)]

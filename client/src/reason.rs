@@ -106,9 +106,6 @@ mod tests {
         for reason in ALL {
             assert_eq!(&Reason::from(reason.as_str()), reason);
         }
-        assert_eq!(
-            Reason::from("MADE_UP_LATER"),
-            Reason::Other("MADE_UP_LATER".into())
-        );
+        assert_eq!(Reason::from("MADE_UP_LATER"), Reason::Other("MADE_UP_LATER".into()));
     }
 }

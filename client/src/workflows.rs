@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use approve_proto::v1::{
-    ApplyWorkflowRequest, DestroyWorkflowRequest, Execution, GetExecutionRequest,
-    GetWorkflowRequest, ListWorkflowsRequest, ResourceStep, StartExecutionRequest,
-    StartExecutionResponse, Workflow, WorkflowSpec, apply_workflow_response::Event,
+    ApplyWorkflowRequest, DestroyWorkflowRequest, Execution, GetExecutionRequest, GetWorkflowRequest,
+    ListWorkflowsRequest, ResourceStep, StartExecutionRequest, StartExecutionResponse, Workflow, WorkflowSpec,
+    apply_workflow_response::Event,
 };
 use futures::{Stream, StreamExt, stream};
 use tokio::time::Instant;
@@ -52,17 +52,12 @@ impl StartExecution {
 
 impl Client {
     /// Makes one call within the request timeout.
-    pub(crate) async fn unary<M, R, F>(
-        &self,
-        message: M,
-        send: impl FnOnce(Request<M>) -> F,
-    ) -> Result<R, Error>
+    pub(crate) async fn unary<M, R, F>(&self, message: M, send: impl FnOnce(Request<M>) -> F) -> Result<R, Error>
     where
         F: Future<Output = Result<Response<R>, Status>>,
     {
         let timeout = self.config().request_timeout;
-        self.call(message, timeout, Instant::now() + timeout, send)
-            .await
+        self.call(message, timeout, Instant::now() + timeout, send).await
     }
 
     /// Brings a workflow's AWS resources to what the spec says, and reports each as it is worked on. With `adopt`,
@@ -80,17 +75,12 @@ impl Client {
     ) -> impl Stream<Item = Result<ApplyEvent, Error>> + Send + Unpin {
         let client = self.clone();
         let timeout = client.config().provisioning_timeout;
-        let message = ApplyWorkflowRequest {
-            spec: Some(spec),
-            adopt,
-        };
+        let message = ApplyWorkflowRequest { spec: Some(spec), adopt };
         let opened = stream::once(async move {
             let deadline = Instant::now() + timeout;
             let mut service = client.workflows();
             let responses = client
-                .call(message, timeout, deadline, |request| async move {
-                    service.apply_workflow(request).await
-                })
+                .call(message, timeout, deadline, |request| async move { service.apply_workflow(request).await })
                 .await?;
             Ok::<_, Error>(apply_events(client, responses, timeout, deadline))
         });
@@ -104,14 +94,10 @@ impl Client {
     pub async fn get_workflow(&self, name: impl Into<String>) -> Result<Workflow, Error> {
         let mut service = self.workflows();
         let message = GetWorkflowRequest { name: name.into() };
-        self.unary(message, |request| async move {
-            service.get_workflow(request).await
-        })
-        .await?
-        .workflow
-        .ok_or(Error::Protocol {
-            missing: "workflow",
-        })
+        self.unary(message, |request| async move { service.get_workflow(request).await })
+            .await?
+            .workflow
+            .ok_or(Error::Protocol { missing: "workflow" })
     }
 
     /// Returns all workflows, by name.
@@ -120,11 +106,8 @@ impl Client {
     /// Only those that every call may have.
     pub async fn list_workflows(&self) -> Result<Vec<Workflow>, Error> {
         let mut service = self.workflows();
-        let response = self
-            .unary(ListWorkflowsRequest {}, |request| async move {
-                service.list_workflows(request).await
-            })
-            .await?;
+        let response =
+            self.unary(ListWorkflowsRequest {}, |request| async move { service.list_workflows(request).await }).await?;
         Ok(response.workflows)
     }
 
@@ -134,24 +117,14 @@ impl Client {
     /// # Errors
     /// Reasons [`WorkflowNotFound`](crate::Reason::WorkflowNotFound),
     /// [`ApprovalsPending`](crate::Reason::ApprovalsPending), and those of AWS.
-    pub async fn destroy_workflow(
-        &self,
-        name: impl Into<String>,
-        force: bool,
-    ) -> Result<Vec<ResourceStep>, Error> {
-        let message = DestroyWorkflowRequest {
-            name: name.into(),
-            force,
-        };
+    pub async fn destroy_workflow(&self, name: impl Into<String>, force: bool) -> Result<Vec<ResourceStep>, Error> {
+        let message = DestroyWorkflowRequest { name: name.into(), force };
         let timeout = self.config().provisioning_timeout;
         let mut service = self.workflows();
         let response = self
-            .call(
-                message,
-                timeout,
-                Instant::now() + timeout,
-                |request| async move { service.destroy_workflow(request).await },
-            )
+            .call(message, timeout, Instant::now() + timeout, |request| async move {
+                service.destroy_workflow(request).await
+            })
             .await?;
         Ok(response.steps)
     }
@@ -162,15 +135,9 @@ impl Client {
     /// Reasons [`WorkflowNotFound`](crate::Reason::WorkflowNotFound),
     /// [`ExecutionAlreadyExists`](crate::Reason::ExecutionAlreadyExists),
     /// [`InvalidField`](crate::Reason::InvalidField).
-    pub async fn start_execution(
-        &self,
-        start: StartExecution,
-    ) -> Result<StartExecutionResponse, Error> {
+    pub async fn start_execution(&self, start: StartExecution) -> Result<StartExecutionResponse, Error> {
         let mut service = self.workflows();
-        self.unary(start.0, |request| async move {
-            service.start_execution(request).await
-        })
-        .await
+        self.unary(start.0, |request| async move { service.start_execution(request).await }).await
     }
 
     /// Returns one execution, by its ARN, or by its name and workflow. The workflow may be empty where there is only
@@ -184,19 +151,12 @@ impl Client {
         execution: impl Into<String>,
         workflow: impl Into<String>,
     ) -> Result<Execution, Error> {
-        let message = GetExecutionRequest {
-            execution: execution.into(),
-            workflow: workflow.into(),
-        };
+        let message = GetExecutionRequest { execution: execution.into(), workflow: workflow.into() };
         let mut service = self.workflows();
-        self.unary(message, |request| async move {
-            service.get_execution(request).await
-        })
-        .await?
-        .execution
-        .ok_or(Error::Protocol {
-            missing: "execution",
-        })
+        self.unary(message, |request| async move { service.get_execution(request).await })
+            .await?
+            .execution
+            .ok_or(Error::Protocol { missing: "execution" })
     }
 }
 
@@ -211,9 +171,7 @@ fn apply_events(
         let (client, mut responses) = state?;
         let item = match tokio::time::timeout_at(deadline, responses.next()).await {
             Err(_) => Err(Error::Timeout { after: timeout }),
-            Ok(None) => Err(Error::Protocol {
-                missing: "workflow",
-            }),
+            Ok(None) => Err(Error::Protocol { missing: "workflow" }),
             Ok(Some(Err(status))) => Err(client.error(status, timeout)),
             Ok(Some(Ok(response))) => match response.event {
                 Some(Event::Step(step)) => {

@@ -11,9 +11,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use approve_proto::v1::{
-    StreamPendingApprovalsResponse, stream_pending_approvals_response::Change,
-};
+use approve_proto::v1::{StreamPendingApprovalsResponse, stream_pending_approvals_response::Change};
 use tonic::Code;
 
 use super::WatchEvent;
@@ -74,14 +72,12 @@ impl Session {
         }
         let event = match message.change {
             Some(Change::Upserted(approval)) => Some(WatchEvent::Upserted(Box::new(approval))),
-            Some(Change::Removed(removed)) => Some(WatchEvent::Removed {
-                status: removed.status(),
-                id: removed.id,
-                revision: removed.revision,
-            }),
-            Some(Change::Bookmark(bookmark)) => bookmark.synced.then_some(WatchEvent::Synced {
-                revision: bookmark.revision,
-            }),
+            Some(Change::Removed(removed)) => {
+                Some(WatchEvent::Removed { status: removed.status(), id: removed.id, revision: removed.revision })
+            }
+            Some(Change::Bookmark(bookmark)) => {
+                bookmark.synced.then_some(WatchEvent::Synced { revision: bookmark.revision })
+            }
             // A kind of change that a newer server knows.
             None => None,
         };
@@ -103,10 +99,7 @@ impl Session {
             self.reset_due = self.told;
         }
         let retry_in = self.backoff.next(jitter, cause.retry_delay());
-        let event = WatchEvent::Disconnected {
-            cause: Arc::new(cause),
-            retry_in,
-        };
+        let event = WatchEvent::Disconnected { cause: Arc::new(cause), retry_in };
         Next::Wait(event, retry_in)
     }
 
@@ -150,9 +143,7 @@ fn may_pass(error: &Error) -> bool {
 
 /// For a server that ended the stream without saying why.
 pub(crate) fn ended() -> Error {
-    Error::ConnectionLost {
-        source: "the server ended the stream".into(),
-    }
+    Error::ConnectionLost { source: "the server ended the stream".into() }
 }
 
 #[cfg(test)]

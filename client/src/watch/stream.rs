@@ -31,10 +31,7 @@ pub struct WatchStream {
 
 enum State {
     Closed,
-    Opening(
-        BoxFuture<'static, Result<Response<Responses>, Status>>,
-        Silence,
-    ),
+    Opening(BoxFuture<'static, Result<Response<Responses>, Status>>, Silence),
     Open(Box<Responses>, Silence),
     Waiting(Pin<Box<Sleep>>),
     Ended,
@@ -98,8 +95,7 @@ impl Stream for WatchStream {
                 }
                 State::Opening(opening, silent) => match opening.as_mut().poll(cx) {
                     Poll::Ready(Ok(response)) => {
-                        this.state =
-                            State::Open(Box::new(response.into_inner()), Silence::new(silence));
+                        this.state = State::Open(Box::new(response.into_inner()), Silence::new(silence));
                         continue;
                     }
                     Poll::Ready(Err(status)) => this.client.error(status, silence),
@@ -137,10 +133,7 @@ struct Silence {
 
 impl Silence {
     fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            sleep: Box::pin(tokio::time::sleep(limit)),
-        }
+        Self { limit, sleep: Box::pin(tokio::time::sleep(limit)) }
     }
 
     fn restart(&mut self) {
@@ -162,9 +155,6 @@ impl fmt::Debug for WatchStream {
             State::Waiting(_) => "waiting",
             State::Ended => "ended",
         };
-        f.debug_struct("WatchStream")
-            .field("watch", &self.watch)
-            .field("state", &state)
-            .finish_non_exhaustive()
+        f.debug_struct("WatchStream").field("watch", &self.watch).field("state", &state).finish_non_exhaustive()
     }
 }

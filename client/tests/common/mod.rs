@@ -1,0 +1,221 @@
+//! A fake server in this process: it says what it was told to say, over connections that can be cut.
+
+#![allow(clippy::unwrap_used, reason = "a test's own helper")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use approve_client::{
+    Approval, Client, Config, Credentials,
+    proto::{
+        Bookmark, DecideRequest, DecideResponse, GetApprovalRequest, GetApprovalResponse, ListApprovalsRequest,
+        ListApprovalsResponse, StreamPendingApprovalsRequest, StreamPendingApprovalsResponse,
+        approval_service_server::{ApprovalService, ApprovalServiceServer},
+        stream_pending_approvals_response::Change,
+    },
+};
+use futures::{Stream, StreamExt, stream};
+use hyper_util::rt::TokioIo;
+use tokio::task::AbortHandle;
+use tonic::{
+    Code, Request, Response, Status,
+    metadata::MetadataMap,
+    transport::{Endpoint, Server, Uri},
+};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// What a stream does next.
+#[derive(Clone, Debug)]
+pub(crate) enum Say {
+    Message(Box<StreamPendingApprovalsResponse>),
+    Wait(Duration),
+    Fail(Status),
+    /// The connection is cut, without a status.
+    Cut,
+    /// Nothing comes any more, and the stream stays open.
+    Silence,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// One script for each stream; where there is none the stream is silent.
+    pub streams: VecDeque<Vec<Say>>,
+    pub stream_requests: Vec<StreamPendingApprovalsRequest>,
+    /// One answer for each Decide; `None` cuts the connection.
+    pub decisions: VecDeque<Option<Result<DecideResponse, Status>>>,
+    pub decide_requests: Vec<DecideRequest>,
+    pub approvals: Vec<Approval>,
+    pub list_requests: Vec<ListApprovalsRequest>,
+    pub metadata: Option<MetadataMap>,
+    /// Whether connections are refused.
+    pub down: bool,
+    connections: Vec<AbortHandle>,
+}
+
+/// A handle to the fake server and its script.
+#[derive(Clone, Default)]
+pub(crate) struct Fake(Arc<Mutex<State>>);
+
+impl Fake {
+    pub(crate) fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// Ends all connections at once, as a crash would.
+    pub(crate) fn cut(&self) {
+        for connection in self.state().connections.drain(..) {
+            connection.abort();
+        }
+    }
+
+    /// A client that connects to this server, as user:ana in finance.
+    pub(crate) fn client(&self) -> Client {
+        self.client_with(Config::new("http://fake"))
+    }
+
+    pub(crate) fn client_with(&self, config: Config) -> Client {
+        let fake = self.clone();
+        let connect = tower::service_fn(move |_: Uri| {
+            let connection = fake.accept();
+            async move { connection.map(TokioIo::new) }
+        });
+        let channel = Endpoint::from_static("http://fake").connect_with_connector_lazy(connect);
+        let config = config.credentials(Credentials::asserted("user:ana", ["finance", "legal"]));
+        Client::with_channel(channel, config).unwrap()
+    }
+
+    fn accept(&self) -> std::io::Result<tokio::io::DuplexStream> {
+        let mut state = self.state();
+        if state.down {
+            return Err(std::io::ErrorKind::ConnectionRefused.into());
+        }
+        let (client, mut near) = tokio::io::duplex(64 * 1024);
+        let (mut far, server) = tokio::io::duplex(64 * 1024);
+        let incoming = stream::iter([Ok::<_, std::io::Error>(server)]).chain(stream::pending());
+        let service = ApprovalServiceServer::new(self.clone());
+        let serve = Server::builder().add_service(service).serve_with_incoming(incoming);
+        // What the server spawns ends when the wire does.
+        let wire = tokio::spawn(async move {
+            tokio::select! {
+                _ = serve => {}
+                _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+            }
+        });
+        state.connections.push(wire.abort_handle());
+        Ok(client)
+    }
+}
+
+#[tonic::async_trait]
+impl ApprovalService for Fake {
+    type StreamPendingApprovalsStream =
+        Pin<Box<dyn Stream<Item = Result<StreamPendingApprovalsResponse, Status>> + Send>>;
+
+    async fn stream_pending_approvals(
+        &self,
+        request: Request<StreamPendingApprovalsRequest>,
+    ) -> Result<Response<Self::StreamPendingApprovalsStream>, Status> {
+        let script = {
+            let mut state = self.state();
+            state.metadata = Some(request.metadata().clone());
+            state.stream_requests.push(request.into_inner());
+            state.streams.pop_front().unwrap_or_default()
+        };
+        if let Some(Say::Fail(status)) = script.first() {
+            return Err(status.clone());
+        }
+        let fake = self.clone();
+        let said = stream::iter(script).filter_map(move |say| {
+            let fake = fake.clone();
+            async move {
+                match say {
+                    Say::Message(message) => Some(Ok(*message)),
+                    Say::Fail(status) => Some(Err(status)),
+                    Say::Wait(time) => {
+                        tokio::time::sleep(time).await;
+                        None
+                    }
+                    Say::Cut => {
+                        // What was said before gets through: on paused time this ends once all else is idle.
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                        fake.cut();
+                        std::future::pending().await
+                    }
+                    Say::Silence => std::future::pending().await,
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(said.chain(stream::pending()))))
+    }
+
+    async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
+        let answer = {
+            let mut state = self.state();
+            state.metadata = Some(request.metadata().clone());
+            state.decide_requests.push(request.into_inner());
+            state.decisions.pop_front()
+        };
+        match answer {
+            Some(Some(answer)) => answer.map(Response::new),
+            Some(None) => {
+                self.cut();
+                std::future::pending().await
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn get_approval(
+        &self,
+        request: Request<GetApprovalRequest>,
+    ) -> Result<Response<GetApprovalResponse>, Status> {
+        let id = request.into_inner().approval_id;
+        let state = self.state();
+        match state.approvals.iter().find(|approval| approval.id == id) {
+            Some(approval) => Ok(Response::new(GetApprovalResponse { approval: Some(approval.clone()) })),
+            None => Err(refusal(Code::NotFound, "APPROVAL_NOT_FOUND")),
+        }
+    }
+
+    async fn list_approvals(
+        &self,
+        request: Request<ListApprovalsRequest>,
+    ) -> Result<Response<ListApprovalsResponse>, Status> {
+        let request = request.into_inner();
+        let mut state = self.state();
+        let start = request.page_token.parse().unwrap_or(0);
+        let end = state.approvals.len().min(start + request.page_size as usize);
+        let next_page_token = if end < state.approvals.len() { end.to_string() } else { String::new() };
+        let approvals = state.approvals[start..end].to_vec();
+        state.list_requests.push(request);
+        Ok(Response::new(ListApprovalsResponse { approvals, next_page_token }))
+    }
+}
+
+pub(crate) fn approval(id: &str) -> Approval {
+    Approval { id: id.to_owned(), title: format!("title of {id}"), ..Approval::default() }
+}
+
+pub(crate) fn upserted(id: &str, token: &str) -> Say {
+    Say::Message(Box::new(StreamPendingApprovalsResponse {
+        change: Some(Change::Upserted(approval(id))),
+        resume_token: token.to_owned(),
+    }))
+}
+
+pub(crate) fn bookmark(synced: bool, token: &str) -> Say {
+    Say::Message(Box::new(StreamPendingApprovalsResponse {
+        change: Some(Change::Bookmark(Bookmark { synced, revision: 1 })),
+        resume_token: token.to_owned(),
+    }))
+}
+
+pub(crate) fn refusal(code: Code, reason: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, approve_proto::ERROR_DOMAIN, []);
+    Status::with_error_details(code, "refused", details)
+}
