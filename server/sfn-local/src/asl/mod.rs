@@ -1,0 +1,38 @@
+//! Amazon States Language: parsing, validation and the pure evaluation of its parts.
+//!
+//! [`validate`] reports everything wrong with a definition; [`Definition::parse`] gives the compiled form that the
+//! engine runs. What the engine does not support is a diagnostic, never a silent skip.
+
+mod choice;
+mod decimal;
+mod diagnostic;
+mod eval;
+mod functions;
+mod graph;
+mod intrinsic;
+mod model;
+mod parse;
+mod parse_choice;
+mod parse_fields;
+mod path;
+mod template;
+
+pub(crate) use self::{
+    choice::timestamp,
+    eval::{Failure, RandomSource, Scope, apply_result_path, select},
+    model::{
+        FailText, Graph, JitterStrategy, Kind, Map, PathField, Retrier, Seconds, State, Transition, WaitFor,
+        matches_error,
+    },
+    parse_fields::MAX_SECONDS,
+};
+pub use self::{
+    diagnostic::{Diagnostic, Severity},
+    model::Definition,
+};
+
+/// Everything that `CreateStateMachine` would refuse `definition` for, in document order; empty when it is valid.
+#[must_use]
+pub fn validate(definition: &str) -> Vec<Diagnostic> {
+    Definition::parse(definition).err().unwrap_or_default()
+}

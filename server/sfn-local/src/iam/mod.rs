@@ -1,0 +1,268 @@
+//! The part of IAM that provisioning an execution role needs: roles, their trust, their policies and tags.
+//!
+//! Nothing is enforced but what Step Functions itself looks at: whether it may assume the role.
+
+mod policies;
+mod trust;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::engine::{ApiError, Random, Tags};
+
+const MAX_ROLE_NAME: usize = 64;
+const MAX_ATTACHED: usize = 10;
+
+/// A role.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// 1–64 characters.
+    pub name: String,
+    /// `AROA…`
+    pub id: String,
+    /// `arn:aws:iam::<account>:role<path><name>`
+    pub arn: String,
+    /// `/` unless given.
+    pub path: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// The trust policy as it came.
+    pub trust_policy: String,
+    /// As it came.
+    pub description: Option<String>,
+    /// Seconds, 3,600 unless given.
+    pub max_session_duration: u32,
+    /// Tags by key.
+    pub tags: Tags,
+    /// ARNs of managed policies, in the order they were attached.
+    pub attached: Vec<String>,
+    /// Inline policies by name.
+    pub inline: BTreeMap<String, String>,
+}
+
+/// A managed policy of AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManagedPolicy {
+    /// Its ARN.
+    pub arn: String,
+    /// The last part of the ARN.
+    pub name: String,
+    /// `/` or e.g. `/service-role/`.
+    pub path: String,
+}
+
+/// CreateRole.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct CreateRole {
+    pub name: String,
+    pub path: Option<String>,
+    pub trust_policy: String,
+    pub description: Option<String>,
+    pub max_session_duration: Option<u32>,
+    pub tags: Tags,
+}
+
+/// Whether a service may assume a role.
+pub(crate) enum Trust {
+    /// The trust policy says so since then.
+    Since(Timestamp),
+    Never,
+}
+
+/// Roles by name.
+#[derive(Debug)]
+pub struct Iam {
+    account_id: String,
+    roles: BTreeMap<String, Entry>,
+    random: Random,
+}
+
+#[derive(Debug)]
+struct Entry {
+    role: Role,
+    trusted_since: Timestamp,
+}
+
+impl Iam {
+    pub(crate) fn new(account_id: &str, seed: u64) -> Self {
+        Self { account_id: account_id.to_owned(), roles: BTreeMap::new(), random: Random::new(!seed) }
+    }
+
+    /// CreateRole.
+    pub fn create_role(&mut self, request: CreateRole, now: Timestamp) -> Result<Role, ApiError> {
+        let CreateRole { name, path, trust_policy, description, max_session_duration, tags } = request;
+        let legal = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
+        if name.is_empty() || name.len() > MAX_ROLE_NAME || !name.chars().all(legal) {
+            return Err(ApiError::new(
+                "ValidationError",
+                format!("The specified value for roleName is invalid: '{name}'. 1 to 64 of A-Z a-z 0-9 + = , . @ _ -"),
+            ));
+        }
+        trust::check(&trust_policy)?;
+        check_tags(&tags)?;
+        if self.roles.contains_key(&name) {
+            return Err(ApiError::new("EntityAlreadyExists", format!("Role with name {name} already exists.")));
+        }
+        let path = path.unwrap_or_else(|| "/".to_owned());
+        let role = Role {
+            id: format!("AROA{}", self.random.upper(17)),
+            arn: format!("arn:aws:iam::{}:role{path}{name}", self.account_id),
+            name: name.clone(),
+            path,
+            created: now,
+            trust_policy,
+            description,
+            max_session_duration: max_session_duration.unwrap_or(3600),
+            tags,
+            attached: Vec::new(),
+            inline: BTreeMap::new(),
+        };
+        self.roles.insert(name, Entry { role: role.clone(), trusted_since: now });
+        Ok(role)
+    }
+
+    /// GetRole.
+    pub fn role(&self, name: &str) -> Result<&Role, ApiError> {
+        self.roles.get(name).map(|entry| &entry.role).ok_or_else(|| role_missing(name))
+    }
+
+    /// DeleteRole: refused while it has policies.
+    pub fn delete_role(&mut self, name: &str) -> Result<(), ApiError> {
+        let role = self.role(name)?;
+        let conflict = |why: &str| Err(ApiError::new("DeleteConflict", format!("Cannot delete entity, must {why}.")));
+        if !role.attached.is_empty() {
+            return conflict("detach all policies first");
+        }
+        if !role.inline.is_empty() {
+            return conflict("delete policies first");
+        }
+        self.roles.remove(name);
+        Ok(())
+    }
+
+    /// UpdateAssumeRolePolicy.
+    pub fn update_trust_policy(&mut self, name: &str, policy: &str, now: Timestamp) -> Result<(), ApiError> {
+        let entry = self.roles.get_mut(name).ok_or_else(|| role_missing(name))?;
+        trust::check(policy)?;
+        if entry.role.trust_policy != policy {
+            policy.clone_into(&mut entry.role.trust_policy);
+            entry.trusted_since = now;
+        }
+        Ok(())
+    }
+
+    /// AttachRolePolicy. Attaching again changes nothing.
+    pub fn attach_role_policy(&mut self, name: &str, policy_arn: &str) -> Result<(), ApiError> {
+        let role = self.role_mut(name)?;
+        Self::policy(policy_arn)?;
+        if role.attached.iter().any(|arn| arn == policy_arn) {
+            return Ok(());
+        }
+        if role.attached.len() >= MAX_ATTACHED {
+            return Err(ApiError::new(
+                "LimitExceeded",
+                format!("Cannot exceed quota for PoliciesPerRole: {MAX_ATTACHED}"),
+            ));
+        }
+        role.attached.push(policy_arn.to_owned());
+        Ok(())
+    }
+
+    /// DetachRolePolicy.
+    pub fn detach_role_policy(&mut self, name: &str, policy_arn: &str) -> Result<(), ApiError> {
+        let role = self.role_mut(name)?;
+        let place = role.attached.iter().position(|arn| arn == policy_arn);
+        let place = place.ok_or_else(|| missing(format!("Policy {policy_arn} was not found.")))?;
+        role.attached.remove(place);
+        Ok(())
+    }
+
+    /// PutRolePolicy.
+    pub fn put_role_policy(&mut self, name: &str, policy: &str, document: &str) -> Result<(), ApiError> {
+        let role = self.role_mut(name)?;
+        trust::check_json(document)?;
+        role.inline.insert(policy.to_owned(), document.to_owned());
+        Ok(())
+    }
+
+    /// GetRolePolicy.
+    pub fn role_policy(&self, name: &str, policy: &str) -> Result<&str, ApiError> {
+        let role = self.role(name)?;
+        role.inline.get(policy).map(String::as_str).ok_or_else(|| inline_missing(policy))
+    }
+
+    /// DeleteRolePolicy.
+    pub fn delete_role_policy(&mut self, name: &str, policy: &str) -> Result<(), ApiError> {
+        let role = self.role_mut(name)?;
+        role.inline.remove(policy).map(|_| ()).ok_or_else(|| inline_missing(policy))
+    }
+
+    /// TagRole.
+    pub fn tag_role(&mut self, name: &str, tags: Tags) -> Result<(), ApiError> {
+        let role = self.role_mut(name)?;
+        let mut merged = role.tags.clone();
+        merged.extend(tags);
+        check_tags(&merged)?;
+        role.tags = merged;
+        Ok(())
+    }
+
+    /// UntagRole.
+    pub fn untag_role(&mut self, name: &str, keys: &[String]) -> Result<(), ApiError> {
+        let role = self.role_mut(name)?;
+        for key in keys {
+            role.tags.remove(key);
+        }
+        Ok(())
+    }
+
+    /// GetPolicy, for the managed policies of AWS.
+    pub fn policy(arn: &str) -> Result<ManagedPolicy, ApiError> {
+        let (name, path) =
+            policies::find(arn).ok_or_else(|| missing(format!("Policy {arn} does not exist or is not attachable.")))?;
+        Ok(ManagedPolicy { arn: arn.to_owned(), name: name.to_owned(), path: path.to_owned() })
+    }
+
+    pub(crate) fn trust(&self, name: &str, arn: &str, service: &str) -> Trust {
+        match self.roles.get(name) {
+            Some(entry) if entry.role.arn == arn && trust::allows(&entry.role.trust_policy, service) => {
+                Trust::Since(entry.trusted_since)
+            }
+            _ => Trust::Never,
+        }
+    }
+
+    fn role_mut(&mut self, name: &str) -> Result<&mut Role, ApiError> {
+        self.roles.get_mut(name).map(|entry| &mut entry.role).ok_or_else(|| role_missing(name))
+    }
+}
+
+fn check_tags(tags: &Tags) -> Result<(), ApiError> {
+    crate::engine::check_tags(tags).map_err(|error| {
+        let code = if error.code == "TooManyTags" { "LimitExceeded" } else { "ValidationError" };
+        ApiError::new(code, error.message)
+    })
+}
+
+fn missing(message: String) -> ApiError {
+    ApiError::new("NoSuchEntity", message)
+}
+
+fn role_missing(name: &str) -> ApiError {
+    missing(format!("The role with name {name} cannot be found."))
+}
+
+fn inline_missing(policy: &str) -> ApiError {
+    missing(format!("The role policy with name {policy} cannot be found."))
+}
+
+/// A policy element that may be one value or a list.
+fn one_or_many(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Array(items) => items.iter().collect(),
+        one => vec![one],
+    }
+}

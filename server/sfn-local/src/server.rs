@@ -1,0 +1,187 @@
+//! The server: a listener on loopback, its connections and its timer.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    engine::{Engine, EngineOptions},
+    faults::{FaultPlan, Faults},
+    http,
+    shared::Shared,
+};
+
+/// How long connections get to finish after the server was told to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen. Port 0 takes a free one.
+    pub addr: SocketAddr,
+    /// Twelve digits; in every ARN.
+    pub account_id: String,
+    /// The region of calls whose credentials name none.
+    pub region: String,
+    /// How long GetActivityTask waits for a task.
+    pub long_poll: Duration,
+    /// Whether CreateStateMachine wants a role that exists here and trusts Step Functions.
+    pub check_roles: bool,
+    /// How long after CreateRole Step Functions cannot assume a role yet.
+    pub role_propagation: Duration,
+    /// Closed executions beyond this many are forgotten, oldest first.
+    pub max_closed_executions: usize,
+    /// Fixes ids and tokens; made up when absent.
+    pub seed: Option<u64>,
+    /// Faults from the start; more by `POST /_sfn-local/faults`.
+    pub faults: FaultPlan,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let engine = EngineOptions::default();
+        Self {
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            account_id: engine.account_id,
+            region: engine.region,
+            long_poll: engine.long_poll,
+            check_roles: engine.check_roles,
+            role_propagation: engine.role_propagation,
+            max_closed_executions: engine.max_closed_executions,
+            seed: None,
+            faults: FaultPlan::default(),
+        }
+    }
+}
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address cannot be listened on, e.g. because it is in use.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// An account id is twelve digits.
+    #[error("account_id must be twelve digits, not {0:?}")]
+    AccountId(String),
+}
+
+/// A bound server that does not serve yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Takes the port, so that the endpoint is known; connections wait until [`Server::serve`].
+    pub async fn bind(options: Options) -> Result<Self, BindError> {
+        if options.account_id.len() != 12 || !options.account_id.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(BindError::AccountId(options.account_id));
+        }
+        let listen = |source| BindError::Listen { addr: options.addr, source };
+        let listener = TcpListener::bind(options.addr).await.map_err(listen)?;
+        let addr = listener.local_addr().map_err(listen)?;
+        let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+        let engine = EngineOptions {
+            seed: options.seed.unwrap_or(high ^ low),
+            account_id: options.account_id,
+            region: options.region,
+            long_poll: options.long_poll,
+            check_roles: options.check_roles,
+            role_propagation: options.role_propagation,
+            max_closed_executions: options.max_closed_executions,
+        };
+        let engine = Engine::new(engine, Timestamp::now());
+        Ok(Self { listener, addr, shared: Arc::new(Shared::new(engine, Faults::new(options.faults))) })
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The endpoint URL for AWS clients, e.g. `http://127.0.0.1:4566`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Serves until cancelled. Then open polls are answered empty, calls in hand are finished, and it returns, after
+    /// five seconds at the latest.
+    pub async fn serve(self, cancel: CancellationToken) -> io::Result<()> {
+        let Self { listener, shared, .. } = self;
+        let tasks = TaskTracker::new();
+        let stop_timer = cancel.child_token();
+        tasks.spawn({
+            let shared = shared.clone();
+            async move { shared.run_timer(stop_timer).await }
+        });
+        let abort = CancellationToken::new();
+        let outcome = loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = cancel.cancelled() => break Ok(()),
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let connection = connection(stream, shared.clone(), cancel.clone());
+                    tasks.spawn(abort.clone().run_until_cancelled_owned(connection));
+                }
+                Err(error) if is_transient(&error) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(error) => break Err(error),
+            }
+        };
+        cancel.cancel();
+        shared.drain();
+        tasks.close();
+        if tokio::time::timeout(DRAIN, tasks.wait()).await.is_err() {
+            tracing::debug!("connections were still open when the time to drain was over");
+            abort.cancel();
+            tasks.wait().await;
+        }
+        outcome
+    }
+}
+
+/// A connection that failed before it was accepted, or a lack of descriptors that may pass.
+fn is_transient(error: &io::Error) -> bool {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    ) || matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+}
+
+async fn connection(stream: TcpStream, shared: Arc<Shared>, cancel: CancellationToken) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot turn Nagle's algorithm off");
+    }
+    let service = service_fn(move |request| {
+        let shared = shared.clone();
+        async move { http::handle(&shared, request).await }
+    });
+    let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = cancel.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "connection ended");
+    }
+}
