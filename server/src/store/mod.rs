@@ -7,8 +7,12 @@
 //! - State is changed by the pure functions of [`crate::approval`] alone, inside the transaction.
 //! - Due work is found by index.
 
+mod admission;
+mod codec;
+mod due;
 mod filter;
 pub mod sqlite;
+mod tail;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -286,7 +290,7 @@ pub fn first_heartbeat(taken: Timestamp, heartbeat: Option<jiff::SignedDuration>
 pub const DEFAULT_HEARTBEAT: jiff::SignedDuration = jiff::SignedDuration::from_secs(20);
 
 /// How long a request key is kept at least.
-pub const REQUEST_KEY_LIFE: Duration = Duration::from_hours(24);
+pub const REQUEST_KEY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Durable state. Every method may fail with [`StoreError`]; a failed write changed nothing.
 #[async_trait]

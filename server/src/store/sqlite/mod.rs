@@ -1,1 +1,247 @@
-//! The embedded store.
+//! The embedded store: one file, one thread that writes, a few connections that read.
+//!
+//! `schema/0001.sql` says what is kept and where. Writes that wait share a transaction and its flush to the disk;
+//! whoever waits hears of it after that, and after the head was moved.
+
+mod connection;
+mod list;
+mod log;
+mod read;
+mod readers;
+mod rows;
+mod transaction;
+mod writer;
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+
+use self::{
+    connection::unavailable,
+    readers::Readers,
+    transaction::Transaction,
+    writer::{Ask, Job, Writer},
+};
+use super::{
+    Admission, Admitted, Changes, DeliveryTry, Due, Executed, HeartbeatDue, HistoryEntry, ListQuery, NextHeartbeat,
+    Page, RequestKey, Revision, Store, StoreError, WorkflowRecord, tail::Tail,
+};
+use crate::approval::{Approval, ApprovalId, Command};
+
+/// Sizes. The defaults suit a server of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// How many reads run at once, at most; at least 1.
+    pub readers: usize,
+    /// How many writes share a transaction, at most; at least 1.
+    pub batch: usize,
+    /// How many writes may wait in the queue; others wait before it. At least 1.
+    pub queue: usize,
+    /// How many of the newest changes are kept in memory for watches, at most.
+    pub tail_changes: usize,
+    /// How many bytes of them.
+    pub tail_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { readers: 4, batch: 512, queue: 1_024, tail_changes: 4_096, tail_bytes: 16 << 20 }
+    }
+}
+
+/// The embedded store.
+pub struct SqliteStore {
+    /// `None` once it is closing.
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    readers: Readers,
+    tail: Arc<Tail>,
+    head: watch::Receiver<Revision>,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("head", &*self.head.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the store in `folder`, which is made if there is none, and brings its schema up to date. Takes
+    /// milliseconds, however much it holds.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] where another process has it open, [`StoreError::NewerSchema`] where a newer server made
+    /// it, [`StoreError::Unavailable`] where the folder can't be written, [`StoreError::Corrupt`] where the file is no
+    /// database.
+    pub fn open(folder: &Path, options: Options) -> Result<Self, StoreError> {
+        let lock = connection::lock(folder)?;
+        let connection = connection::open_writer(folder)?;
+        let newest = rows::head(&connection)?;
+        let tail = Arc::new(Tail::new(newest, options.tail_changes, options.tail_bytes));
+        let (head, seen) = watch::channel(newest);
+        let (queue, jobs) = mpsc::channel(options.queue.max(1));
+        let writer = Writer { connection, tail: tail.clone(), head, max_batch: options.batch.max(1), lock };
+        let writer = writer.start(jobs)?;
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            writer: Mutex::new(Some(writer)),
+            readers: Readers::new(folder, options.readers.max(1)),
+            tail,
+            head: seen,
+        })
+    }
+
+    /// Has the writer do something, and waits until it is on disk.
+    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: FnMut(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
+        let (job, answer) = Ask::new(work);
+        queue.send(Box::new(job)).await.map_err(|_| unavailable(WriterGone))?;
+        // The writer ends once it has all there is of the queue.
+        drop(queue);
+        answer.await.map_err(|_| unavailable(WriterGone))?
+    }
+
+    /// Lets the writer finish; its thread.
+    fn shut(&self) -> Option<JoinHandle<()>> {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.readers.close();
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        if let Some(writer) = self.shut() {
+            // Short: it holds what was sent and not waited for. The folder is unlocked after it.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// The writer's thread ended before its time: a defect.
+#[derive(Debug, thiserror::Error)]
+#[error("the store's writer is gone")]
+struct WriterGone;
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError> {
+        self.write(move |transaction| transaction.admit(&admission)).await
+    }
+
+    async fn execute(
+        &self,
+        id: &ApprovalId,
+        command: Command,
+        at: Timestamp,
+        key: Option<RequestKey>,
+    ) -> Result<Executed, StoreError> {
+        let id = id.clone();
+        self.write(move |transaction| transaction.execute(&id, &command, at, key.as_ref())).await
+    }
+
+    async fn get(&self, id: &ApprovalId) -> Result<Option<Arc<Approval>>, StoreError> {
+        let id = id.clone();
+        let found = self.readers.read(move |connection| rows::find(connection, rows::BY_ID, [id.as_str()])).await?;
+        Ok(found.map(|stored| stored.approval))
+    }
+
+    async fn find_identity(&self, identity: &str) -> Result<Option<Arc<Approval>>, StoreError> {
+        let identity = identity.to_owned();
+        let found = self.readers.read(move |connection| rows::find(connection, rows::BY_IDENTITY, [identity])).await?;
+        Ok(found.map(|stored| stored.approval))
+    }
+
+    async fn find_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<ApprovalId>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.readers.read(move |connection| read::find_prefix(connection, &prefix, limit)).await
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<Page, StoreError> {
+        self.readers.read(move |connection| list::list(connection, &query)).await
+    }
+
+    async fn history(&self, id: &ApprovalId) -> Result<Vec<HistoryEntry>, StoreError> {
+        let id = id.clone();
+        self.readers.read(move |connection| read::history(connection, &id)).await
+    }
+
+    fn head(&self) -> watch::Receiver<Revision> {
+        self.head.clone()
+    }
+
+    async fn pending_at(
+        &self,
+        as_of: Revision,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Approval>>, StoreError> {
+        self.readers.read(move |connection| log::pending_at(connection, as_of, after.as_ref(), limit)).await
+    }
+
+    async fn changes_after(&self, revision: Revision, limit: usize) -> Result<Changes, StoreError> {
+        if let Some(changes) = self.tail.after(revision, limit) {
+            return Ok(Changes::Some(changes));
+        }
+        self.readers.read(move |connection| log::changes_after(connection, revision, limit)).await
+    }
+
+    async fn due_heartbeats(&self, now: Timestamp, limit: usize) -> Result<Due<HeartbeatDue>, StoreError> {
+        self.readers.read(move |connection| read::due_heartbeats(connection, now, limit)).await
+    }
+
+    async fn set_heartbeats(&self, next: Vec<NextHeartbeat>) -> Result<(), StoreError> {
+        self.write(move |transaction| transaction.set_heartbeats(&next)).await
+    }
+
+    async fn due_deliveries(&self, now: Timestamp, limit: usize) -> Result<Due<Arc<Approval>>, StoreError> {
+        self.readers.read(move |connection| read::due_deliveries(connection, now, limit)).await
+    }
+
+    async fn note_deliveries(&self, tries: Vec<DeliveryTry>) -> Result<(), StoreError> {
+        self.write(move |transaction| transaction.note_deliveries(&tries)).await
+    }
+
+    async fn due_expiries(&self, now: Timestamp, limit: usize) -> Result<Due<ApprovalId>, StoreError> {
+        self.readers.read(move |connection| read::due_expiries(connection, now, limit)).await
+    }
+
+    async fn detached_since(&self, before: Timestamp, limit: usize) -> Result<Vec<Arc<Approval>>, StoreError> {
+        self.readers.read(move |connection| read::detached_since(connection, before, limit)).await
+    }
+
+    async fn count_pending(&self, workflow: Option<&str>) -> Result<u64, StoreError> {
+        let workflow = workflow.map(str::to_owned);
+        self.readers.read(move |connection| read::count_pending(connection, workflow.as_deref())).await
+    }
+
+    async fn put_workflow(&self, record: WorkflowRecord) -> Result<(), StoreError> {
+        self.write(move |transaction| transaction.put_workflow(&record)).await
+    }
+
+    async fn workflows(&self) -> Result<Vec<WorkflowRecord>, StoreError> {
+        self.readers.read(read::workflows).await
+    }
+
+    async fn delete_workflow(&self, name: &str) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        self.write(move |transaction| transaction.delete_workflow(&name)).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let writer = self.shut().ok_or(StoreError::Closed)?;
+        let joined = tokio::task::spawn_blocking(move || writer.join()).await.map_err(unavailable)?;
+        joined.map_err(|_| unavailable(WriterGone))
+    }
+}

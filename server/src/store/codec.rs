@@ -1,0 +1,130 @@
+//! How what is kept is written down: as JSON, in two parts. What changes is written anew with every change; the request,
+//! which never does and may be long, once.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{Revision, StoreError};
+use crate::approval::{Approval, ApprovalId, Delivery, Principal, Request, Status, Task, Vote};
+
+#[derive(Serialize)]
+struct StateRef<'a> {
+    version: u64,
+    status: Status,
+    created: Timestamp,
+    updated: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided: Option<Timestamp>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    votes: &'a [Vote],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    decided_by: &'a [Principal],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    task: &'a Task,
+    delivery: &'a Delivery,
+}
+
+#[derive(Deserialize)]
+struct State {
+    version: u64,
+    status: Status,
+    created: Timestamp,
+    updated: Timestamp,
+    expires: Option<Timestamp>,
+    decided: Option<Timestamp>,
+    #[serde(default)]
+    votes: Vec<Vote>,
+    #[serde(default)]
+    decided_by: Vec<Principal>,
+    reason: Option<String>,
+    task: Task,
+    delivery: Delivery,
+}
+
+#[derive(Deserialize)]
+struct TaskOnly {
+    task: Task,
+}
+
+/// The part of an approval that changes.
+pub(super) fn encode_state(approval: &Approval) -> Result<String, StoreError> {
+    // Without `..`: a new field has to find its place here.
+    let Approval {
+        id: _,
+        version,
+        revision: _,
+        status,
+        request: _,
+        input: _,
+        created,
+        updated,
+        expires,
+        decided,
+        votes,
+        decided_by,
+        reason,
+        task,
+        delivery,
+    } = approval;
+    encode(&StateRef {
+        version: *version,
+        status: *status,
+        created: *created,
+        updated: *updated,
+        expires: *expires,
+        decided: *decided,
+        votes,
+        decided_by,
+        reason: reason.as_deref(),
+        task,
+        delivery,
+    })
+}
+
+/// An approval, of its parts.
+pub(super) fn decode_approval(
+    id: ApprovalId,
+    revision: Revision,
+    state: &str,
+    request: Arc<Request>,
+    input: Arc<str>,
+) -> Result<Approval, StoreError> {
+    let state: State = decode(state)?;
+    Ok(Approval {
+        id,
+        version: state.version,
+        revision,
+        status: state.status,
+        request,
+        input,
+        created: state.created,
+        updated: state.updated,
+        expires: state.expires,
+        decided: state.decided,
+        votes: state.votes,
+        decided_by: state.decided_by,
+        reason: state.reason,
+        task: state.task,
+        delivery: state.delivery,
+    })
+}
+
+/// The task alone.
+pub(super) fn decode_task(state: &str) -> Result<Task, StoreError> {
+    decode::<TaskOnly>(state).map(|state| state.task)
+}
+
+/// Anything that is kept whole.
+pub(super) fn encode(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Unavailable(error.into()))
+}
+
+/// What [`encode`] wrote.
+pub(super) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt(error.into()))
+}

@@ -1,0 +1,152 @@
+//! The thread that writes. It takes whatever waits in its queue into one transaction, so that many writes share one
+//! flush to the disk, and answers only after that.
+
+use std::{fs::File, sync::Arc, thread::JoinHandle};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    connection::{failed, unavailable},
+    rows,
+    transaction::Transaction,
+};
+use crate::store::{Revision, StoreError, tail::Tail};
+
+/// A write that waits, or is being carried out.
+pub(super) trait Job: Send {
+    /// Carries it out and keeps its outcome. May be called again after a rollback. An error after something was written
+    /// is returned, to be rolled back; one before is the job's own.
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), StoreError>;
+
+    /// Answers with the outcome that was kept, or with what became of the transaction.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+/// A job that is a function, and whoever waits for it.
+pub(super) struct Ask<F, T> {
+    work: F,
+    outcome: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Ask<F, T> {
+    pub(super) fn new(work: F) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { work, outcome: None, reply }, answer)
+    }
+}
+
+impl<F, T> Job for Ask<F, T>
+where
+    F: FnMut(&mut Transaction<'_>) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
+        let before = transaction.changes_made();
+        let outcome = (self.work)(transaction);
+        match outcome {
+            Err(error) if transaction.is_broken() || transaction.changes_made() != before => Err(error),
+            outcome => {
+                self.outcome = Some(outcome);
+                Ok(())
+            }
+        }
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let outcome = match committed {
+            Ok(()) => self.outcome.unwrap_or(Err(StoreError::Closed)),
+            Err(error) => Err(error),
+        };
+        // Whoever asked may be gone; what was written stays written.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+/// A transaction that failed, told to everybody who was in it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the transaction was rolled back")]
+struct RolledBack(#[source] Arc<StoreError>);
+
+/// What the writer's thread owns.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) tail: Arc<Tail>,
+    pub(super) head: watch::Sender<Revision>,
+    pub(super) max_batch: usize,
+    /// Held until the connection is closed.
+    pub(super) lock: File,
+}
+
+enum Failure {
+    /// One job broke the transaction.
+    Job(StoreError),
+    /// The transaction could not begin or commit.
+    Transaction(StoreError),
+}
+
+impl Writer {
+    /// Starts the thread. It ends when every sender of the queue is gone and the queue is empty.
+    pub(super) fn start(self, queue: mpsc::Receiver<Box<dyn Job>>) -> Result<JoinHandle<()>, StoreError> {
+        std::thread::Builder::new().name("store-writer".to_owned()).spawn(|| self.run(queue)).map_err(unavailable)
+    }
+
+    fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        let mut batch = Vec::with_capacity(self.max_batch);
+        while queue.blocking_recv_many(&mut batch, self.max_batch) > 0 {
+            self.carry_out(&mut batch);
+        }
+        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::warn!(%error, "the store's log was not merged into its file; the next start will do it");
+        }
+        drop(self.connection);
+        drop(self.lock);
+    }
+
+    fn carry_out(&mut self, batch: &mut Vec<Box<dyn Job>>) {
+        match self.commit(batch) {
+            Ok(()) => batch.drain(..).for_each(|job| job.answer(Ok(()))),
+            // One job may not fail the others: each for itself.
+            Err(Failure::Job(_)) if batch.len() > 1 => {
+                for mut job in batch.drain(..) {
+                    let outcome = self.commit(std::slice::from_mut(&mut job));
+                    job.answer(outcome.map_err(|(Failure::Job(error) | Failure::Transaction(error))| error));
+                }
+            }
+            Err(Failure::Job(error) | Failure::Transaction(error)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a transaction was rolled back");
+                let error = Arc::new(error);
+                batch.drain(..).for_each(|job| job.answer(Err(unavailable(RolledBack(error.clone())))));
+            }
+        }
+    }
+
+    /// One transaction. After it, the head is what the file says, whatever happened.
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+        let outcome = self.try_commit(batch);
+        if outcome.is_err() && !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        let changes = outcome?;
+        if let Some(last) = changes.last() {
+            let head = last.revision;
+            self.tail.push(changes);
+            self.head.send_replace(head);
+        }
+        Ok(())
+    }
+
+    fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<crate::store::Change>, Failure> {
+        let whole = |error| Failure::Transaction(failed(error));
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(whole)?;
+        let head = rows::head(&self.connection).map_err(Failure::Transaction)?;
+        let mut transaction = Transaction::new(&self.connection, head);
+        for job in batch.iter_mut() {
+            job.run(&mut transaction).map_err(Failure::Job)?;
+        }
+        let changes = transaction.finish().map_err(Failure::Transaction)?;
+        self.connection.execute_batch("COMMIT").map_err(whole)?;
+        Ok(changes)
+    }
+}
