@@ -1,0 +1,20 @@
+//! The harness of the end-to-end tests: it starts the real programs on free ports in temporary folders, and talks to
+//! them as their users do: over gRPC, through the CLI, over the AWS protocols.
+//!
+//! Whatever goes wrong in here panics with what was expected, and the logs of the programs concerned: a test has no
+//! better way out.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+pub mod approvals;
+pub mod aws;
+pub mod binaries;
+pub mod cli;
+pub mod localstack;
+pub mod process;
+pub mod server;
+pub mod wait;
+pub mod workflows;
+
+pub use cli::Cli;
+pub use server::{LocalAws, Server};
+pub use wait::{DEADLINE, wait_for, within};

@@ -1,0 +1,64 @@
+//! LocalStack: a Step Functions that is not ours, to check against.
+
+use std::{net::TcpListener, path::PathBuf};
+
+use tempfile::TempDir;
+
+use crate::{
+    aws, binaries,
+    process::{Process, command},
+    wait::wait_for,
+};
+
+/// How often another port is tried, should somebody take the one that was found free.
+const ATTEMPTS: usize = 3;
+
+/// A running LocalStack.
+#[derive(Debug)]
+pub struct LocalStack {
+    _process: Process,
+    url: String,
+    _folder: TempDir,
+}
+
+impl LocalStack {
+    /// Starts it from the virtual environment that `tests/run` has set up.
+    ///
+    /// # Panics
+    /// If APPROVE_LOCALSTACK_VENV does not name one: a test that needs LocalStack does not pass without it.
+    pub async fn start() -> Self {
+        let venv: PathBuf = std::env::var_os("APPROVE_LOCALSTACK_VENV")
+            .expect("APPROVE_LOCALSTACK_VENV is not set: run tests/run, which installs LocalStack")
+            .into();
+        for _ in 0..ATTEMPTS {
+            let folder = TempDir::new().unwrap();
+            let port = free_port();
+            let mut command = command(binaries::repository().join("tests/localstack/run"), folder.path());
+            command.arg(&venv).arg(port.to_string()).arg(folder.path());
+            let mut process = Process::spawn("localstack", command, folder.path());
+            let url = format!("http://127.0.0.1:{port}");
+            let client = aws::step_functions(&url);
+            let ready = wait_for("LocalStack to be ready", async || {
+                if process.ended().is_some() {
+                    return Some(false);
+                }
+                client.list_state_machines().send().await.is_ok().then_some(true)
+            });
+            if ready.await {
+                return Self { _process: process, url, _folder: folder };
+            }
+            eprintln!("LocalStack ended at once:\n{}", process.stderr());
+        }
+        panic!("LocalStack did not start");
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// LocalStack can't be told to find a port itself.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,245 @@
+//! The server's three faces: `dev`, `serve`, and the embedded AWS alone.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use approve_client::{Client, Config, Credentials};
+use approve_proto::v1::{
+    approval_service_client::ApprovalServiceClient, workflow_service_client::WorkflowServiceClient,
+};
+use serde::Deserialize;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{
+    Cli, binaries,
+    process::{Process, command},
+    wait::wait_for,
+};
+
+/// What a server writes to its ready file.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Ready {
+    /// The URL of the API.
+    pub grpc: Option<String>,
+    /// The URL of the embedded AWS.
+    pub aws: Option<String>,
+    /// The reference stack's state machine.
+    pub state_machine_arn: Option<String>,
+    /// The server's process.
+    pub pid: u32,
+}
+
+/// A running server with a folder of its own, which goes with it.
+#[derive(Debug)]
+pub struct Server {
+    process: Option<Process>,
+    ready: Ready,
+    folder: TempDir,
+    launch: Launch,
+}
+
+#[derive(Debug, Clone)]
+enum Launch {
+    Dev { provision: bool },
+    Serve { environment: Vec<(String, String)> },
+}
+
+impl Server {
+    /// `approve-server dev` with the reference stack.
+    pub async fn dev() -> Self {
+        Self::launch(TempDir::new().unwrap(), Launch::Dev { provision: true }).await
+    }
+
+    /// `approve-server dev` without any workflow.
+    pub async fn dev_without_workflows() -> Self {
+        Self::launch(TempDir::new().unwrap(), Launch::Dev { provision: false }).await
+    }
+
+    /// `approve-server serve` against the AWS at `endpoint`, named in its configuration file.
+    pub async fn serve(endpoint: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        write_config(folder.path(), &format!("[aws]\nregion = \"us-east-1\"\nendpoint = \"{endpoint}\"\n"));
+        Self::launch(folder, Launch::Serve { environment: Vec::new() }).await
+    }
+
+    /// `approve-server serve` against the AWS that the usual environment variables name.
+    pub async fn serve_with_environment(endpoint: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        write_config(folder.path(), "");
+        let environment = [("AWS_ENDPOINT_URL", endpoint), ("AWS_REGION", "us-east-1")];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Self::launch(folder, Launch::Serve { environment }).await
+    }
+
+    async fn launch(folder: TempDir, launch: Launch) -> Self {
+        let mut server = Self { process: None, ready: Ready::default(), folder, launch };
+        server.start().await;
+        server
+    }
+
+    /// Starts it again in the same folder, at the same address.
+    pub async fn start(&mut self) {
+        assert!(self.process.is_none(), "it runs");
+        let listen = self.ready.grpc.as_deref().map_or("127.0.0.1:0", |url| url.trim_start_matches("http://"));
+        let mut command = command(binaries::server(), self.folder.path());
+        match &self.launch {
+            Launch::Dev { provision } => {
+                command.args(["dev", "--aws-listen", "127.0.0.1:0"]);
+                command.arg("--data-dir").arg(self.data_dir());
+                if !provision {
+                    command.arg("--no-provision");
+                }
+            }
+            Launch::Serve { environment } => {
+                command.arg("serve").arg("--config").arg(self.folder.path().join("approve.toml"));
+                command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+                command.envs(environment.iter().map(|(name, value)| (name, value)));
+            }
+        }
+        command.args(["--listen", listen]);
+        let (process, ready) = start("approve-server", command, self.folder.path()).await;
+        self.process = Some(process);
+        self.ready = ready;
+    }
+
+    /// Where it keeps its data.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Its folder, with its data and its output.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("it was killed")
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
+        self.process().kill();
+        self.process = None;
+    }
+
+    /// Asks it to end, and waits until it has. Returns its exit code.
+    pub async fn stop(&mut self, within: Duration) -> Option<i32> {
+        self.process().terminate();
+        let status = self.process().exit(within).await;
+        self.process = None;
+        status.code()
+    }
+
+    /// The URL of its API.
+    pub fn url(&self) -> &str {
+        self.ready.grpc.as_deref().expect("the ready file names the API's URL")
+    }
+
+    /// The URL of its embedded AWS (`dev`).
+    pub fn aws(&self) -> &str {
+        self.ready.aws.as_deref().expect("the ready file names the embedded AWS's URL")
+    }
+
+    /// What it said when it was ready.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// A client of `user:<name>`.
+    pub async fn client(&self, name: &str) -> Client {
+        self.client_in(name, &[]).await
+    }
+
+    /// A client of `user:<name>`, who is in these groups.
+    pub async fn client_in(&self, name: &str, groups: &[&str]) -> Client {
+        let credentials = Credentials::asserted(format!("user:{name}"), groups.iter().copied());
+        Client::connect(Config::new(self.url()).credentials(credentials)).await.unwrap()
+    }
+
+    /// The CLI, used by `user:<name>`.
+    pub fn cli(&self, name: &str) -> Cli {
+        Cli::new(self.url(), name, self.folder.path())
+    }
+
+    /// A plain channel.
+    pub async fn channel(&self) -> Channel {
+        Endpoint::from_shared(self.url().to_owned()).unwrap().connect().await.unwrap()
+    }
+
+    /// The API as it is on the wire, for what the client crate would not send.
+    pub async fn raw_approvals(&self) -> ApprovalServiceClient<Channel> {
+        ApprovalServiceClient::new(self.channel().await)
+    }
+
+    /// The API as it is on the wire, for what the client crate would not send.
+    pub async fn raw_workflows(&self) -> WorkflowServiceClient<Channel> {
+        WorkflowServiceClient::new(self.channel().await)
+    }
+}
+
+/// A request of `user:<name>`, for the API as it is on the wire.
+pub fn request_as<T>(name: &str, message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.metadata_mut().insert(approve_proto::ACTOR_METADATA, format!("user:{name}").parse().unwrap());
+    request
+}
+
+/// The embedded AWS in a process of its own, which survives the server.
+#[derive(Debug)]
+pub struct LocalAws {
+    process: Process,
+    url: String,
+    _folder: TempDir,
+}
+
+impl LocalAws {
+    /// Starts it.
+    pub async fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut command = command(binaries::server(), folder.path());
+        command.args(["local-aws", "--port", "0"]);
+        let (process, ready) = start("local-aws", command, folder.path()).await;
+        Self { process, url: ready.aws.expect("the ready file names the embedded AWS's URL"), _folder: folder }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+}
+
+/// Writes `approve.toml` with the data folder in `folder`, and `more` after it.
+pub fn write_config(folder: &Path, more: &str) -> PathBuf {
+    let path = folder.join("approve.toml");
+    fs::write(&path, format!("data_dir = {:?}\n\n{more}", folder.join("data"))).unwrap();
+    path
+}
+
+/// Starts a server and waits until it serves.
+async fn start(name: &str, mut command: Command, folder: &Path) -> (Process, Ready) {
+    let ready_file = folder.join("ready.json");
+    let _ = fs::remove_file(&ready_file);
+    command.arg("--ready-file").arg(&ready_file);
+    let mut process = Process::spawn(name, command, folder);
+    let what = format!("{name} to be ready");
+    let ready = wait_for(&what, async || {
+        if let Some(status) = process.ended() {
+            panic!("{name} ended before it was ready: {status}");
+        }
+        let text = fs::read(&ready_file).ok()?;
+        Some(serde_json::from_slice(&text).unwrap_or_else(|error| panic!("the ready file is no JSON: {error}")))
+    })
+    .await;
+    (process, ready)
+}
