@@ -6,7 +6,7 @@ use crate::exit::Exit;
 
 /// See, watch and decide approvals of AWS Step Functions workflows.
 #[derive(Debug, Parser)]
-#[command(name = "approve-cli", version, after_help = Exit::help(), max_term_width = 100, propagate_version = true)]
+#[command(name = "approve-cli", version, after_help = after_help(), max_term_width = 100, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -237,6 +237,10 @@ pub(crate) enum WorkflowCommand {
         #[arg(long)]
         force: bool,
     },
+}
+
+fn after_help() -> String {
+    format!("{}\n\nColours are off where NO_COLOR is set and where the output is not a terminal.", Exit::help())
 }
 
 fn parse_label(text: &str) -> Result<(String, String), String> {

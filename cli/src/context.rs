@@ -23,8 +23,8 @@ impl Context {
             .global
             .actor
             .clone()
-            .or_else(|| ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok()))
             .filter(|name| !name.is_empty())
+            .or_else(user_name)
             .ok_or_else(|| Failure::Usage("it is not known who you are: use --as USER or APPROVE_ACTOR".into()))?;
         Ok(principal(&name))
     }
@@ -51,6 +51,17 @@ impl Context {
         let server = self.global.server.trim();
         if server.contains("://") { server.to_owned() } else { format!("http://{server}") }
     }
+}
+
+/// The person's name on this computer.
+fn user_name() -> Option<String> {
+    let variables = ["USER", "LOGNAME", "USERNAME"].iter().filter_map(|name| std::env::var(name).ok());
+    let id = || {
+        // Containers often have none of the variables.
+        let output = std::process::Command::new("id").arg("-un").output().ok()?;
+        String::from_utf8(output.stdout).ok().map(|name| name.trim().to_owned())
+    };
+    variables.chain(std::iter::once_with(id).flatten()).find(|name| !name.is_empty())
 }
 
 /// "ana" is "user:ana".

@@ -1,10 +1,12 @@
+use approve_client::ApprovalStatus;
+
 use crate::{
     args::ShowArgs,
     commands::GivenId,
     context::Context,
     exit::Exit,
     failure::Failure,
-    output::{approval, json::ApprovalJson},
+    output::{approval, json::ApprovalJson, text},
 };
 
 pub(crate) async fn run(context: &Context, args: ShowArgs) -> Result<Exit, Failure> {
@@ -15,6 +17,10 @@ pub(crate) async fn run(context: &Context, args: ShowArgs) -> Result<Exit, Failu
     } else {
         let page = approval::facts(&approval, &context.out.now(), context.out.style);
         context.out.print(&page)?;
+        if approval.status() == ApprovalStatus::Pending {
+            let id = text::line(&approval.id);
+            context.out.advise(&format!("\ndecide it: approve-cli decide {id} [--approve | --reject]"));
+        }
     }
     Ok(Exit::Ok)
 }

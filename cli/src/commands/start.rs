@@ -49,6 +49,7 @@ pub(crate) async fn run(context: &Context, args: StartArgs) -> Result<Exit, Fail
             style.dim("arn "),
             text::line(&started.execution_arn),
         ))?;
+        context.out.advise("see what it asks: approve-cli list");
     }
     Ok(Exit::Ok)
 }

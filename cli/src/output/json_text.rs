@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 
 use super::text::is_dangerous;
 
+/// How deep lines are indented at most: text of a quarter of a megabyte may be nested as deep.
+const MAX_INDENT: usize = 40;
+
 /// Over several lines. The text must be valid JSON.
 pub(crate) fn pretty(json: &str) -> String {
     reformat(json, Some("  "))
@@ -22,7 +25,7 @@ fn reformat(json: &str, indent: Option<&str>) -> String {
     let new_line = |out: &mut String, depth: usize| {
         if let Some(indent) = indent {
             out.push('\n');
-            for _ in 0..depth {
+            for _ in 0..depth.min(MAX_INDENT) {
                 out.push_str(indent);
             }
         }
@@ -103,6 +106,12 @@ mod tests {
                 \"s\": \"x \\\" , {{ \\u0041{safe}\",\n  \"l\": [\n    1,\n    2\n  ]\n}}"
             )
         );
+    }
+
+    #[test]
+    fn deep_nesting_does_not_multiply() {
+        let deep = "[".repeat(100_000) + "1" + &"]".repeat(100_000);
+        assert!(pretty(&deep).len() < 200_000 * (2 * MAX_INDENT + 3));
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod workflow;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
@@ -49,6 +49,13 @@ impl Out {
     /// Prints one JSON value on a line.
     pub(crate) fn print_json_line(&self, value: &impl Serialize) -> Result<(), Failure> {
         self.print(&(json_text::compact(&to_json(value)?) + "\n"))
+    }
+
+    /// Tells a person who is there what to do next; a program has no use for it.
+    pub(crate) fn advise(&self, text: &str) {
+        if io::stdout().is_terminal() && io::stderr().is_terminal() {
+            self.note(&Style::for_stderr().dim(text));
+        }
     }
 
     /// Tells the person something beside the data.

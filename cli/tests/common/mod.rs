@@ -1,0 +1,196 @@
+//! A fake server with a few approvals, and the program run against it.
+
+#![allow(clippy::unwrap_used, reason = "a test's own helper")]
+
+use std::{
+    pin::Pin,
+    process::{Command, Output, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use approve_proto::v1::{
+    approval_service_server::{ApprovalService, ApprovalServiceServer},
+    stream_pending_approvals_response::Change,
+    *,
+};
+use futures::{Stream, StreamExt, stream};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Code, Request, Response, Status, transport::Server};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// A hostile title: it clears the screen, sets the window's title and reverses what follows.
+pub(crate) const HOSTILE: &str = "Pay\x1b[2J\x1b]0;x\x07 \u{202e}me";
+
+#[derive(Clone, Default)]
+pub(crate) struct Fake {
+    pub(crate) approvals: Arc<Mutex<Vec<Approval>>>,
+    pub(crate) decisions: Arc<Mutex<Vec<DecideRequest>>>,
+    pub(crate) callers: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+/// A fake server that runs as long as this lives.
+pub(crate) struct Running {
+    pub(crate) fake: Fake,
+    url: String,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Running {
+    pub(crate) fn start() -> Self {
+        let fake = Fake::default();
+        *fake.approvals.lock().unwrap() = vec![approval("one", "Pay invoice 4711"), approval("two", HOSTILE)];
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let service = ApprovalServiceServer::new(fake.clone());
+        runtime.spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+        Self { fake, url, runtime }
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_approve-cli"));
+        command
+            .args(args)
+            .env_remove("APPROVE_GROUPS")
+            .env("APPROVE_SERVER", &self.url)
+            .env("APPROVE_ACTOR", "ana")
+            .env("TZ", "UTC")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        Ran::from(self.command(args).output().unwrap())
+    }
+
+    /// Ends the server.
+    pub(crate) fn stop(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+/// What a run of the program left.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+pub(crate) fn approval(name: &str, title: &str) -> Approval {
+    Approval {
+        id: format!("apr_{name:0<26}"),
+        status: ApprovalStatus::Pending.into(),
+        etag: format!("etag-{name}"),
+        workflow: "invoices".into(),
+        title: title.to_owned(),
+        requester: "user:bo".into(),
+        rule: Some(Rule { required_approvals: 2, ..Rule::default() }),
+        input_json: "{\"amount\": 1200.50,\n \"big\": 123456789012345678901234567890}".into(),
+        priority: Priority::Normal.into(),
+        ..Approval::default()
+    }
+}
+
+fn refusal(code: Code, reason: &str, metadata: &[(&str, &str)]) -> Status {
+    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let mut details = ErrorDetails::with_error_info(
+        reason,
+        approve_proto::ERROR_DOMAIN,
+        metadata.collect::<std::collections::HashMap<_, _>>(),
+    );
+    if reason == "COMMENT_REQUIRED" {
+        details.add_bad_request_violation("comment", "is required to reject");
+    }
+    Status::with_error_details(code, format!("refused as {reason}"), details)
+}
+
+impl Fake {
+    fn find(&self, prefix: &str) -> Result<Approval, Status> {
+        let approvals = self.approvals.lock().unwrap();
+        let found: Vec<_> = approvals.iter().filter(|approval| approval.id.starts_with(prefix)).collect();
+        match found.as_slice() {
+            [] => Err(refusal(Code::NotFound, "APPROVAL_NOT_FOUND", &[])),
+            [one] => Ok((*one).clone()),
+            several => {
+                let ids: Vec<_> = several.iter().map(|approval| approval.id.as_str()).collect();
+                Err(refusal(Code::InvalidArgument, "AMBIGUOUS_ID", &[("matches", &ids.join(","))]))
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ApprovalService for Fake {
+    type StreamPendingApprovalsStream =
+        Pin<Box<dyn Stream<Item = Result<StreamPendingApprovalsResponse, Status>> + Send>>;
+
+    async fn stream_pending_approvals(
+        &self,
+        _: Request<StreamPendingApprovalsRequest>,
+    ) -> Result<Response<Self::StreamPendingApprovalsStream>, Status> {
+        let mut changes: Vec<_> = self.approvals.lock().unwrap().iter().cloned().map(Change::Upserted).collect();
+        changes.push(Change::Bookmark(Bookmark { synced: true, revision: 9 }));
+        let id = approval("one", "").id;
+        changes.push(Change::Removed(RemovedApproval { id, status: ApprovalStatus::Approved.into(), revision: 10 }));
+        let changes = changes
+            .into_iter()
+            .map(|change| Ok(StreamPendingApprovalsResponse { change: Some(change), resume_token: String::new() }));
+        Ok(Response::new(Box::pin(stream::iter(changes).chain(stream::pending()))))
+    }
+
+    async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
+        let header = |key| request.metadata().get(key).map(|value| value.to_str().unwrap().to_owned());
+        let caller = (header("approve-actor").unwrap_or_default(), header("approve-groups").unwrap_or_default());
+        self.callers.lock().unwrap().push(caller);
+        let request = request.into_inner();
+        let mut approval = self.find(&request.approval_id)?;
+        self.decisions.lock().unwrap().push(request.clone());
+        if request.etag == "old" {
+            return Err(refusal(Code::Aborted, "ETAG_MISMATCH", &[("etag", &approval.etag)]));
+        }
+        if request.decision() == Decision::Reject && request.comment.is_empty() {
+            return Err(refusal(Code::InvalidArgument, "COMMENT_REQUIRED", &[]));
+        }
+        if request.comment == "late" {
+            let decided = [("status", "APPROVED"), ("decided_by", "user:bo"), ("decided_at", "2026-03-01T12:00:00Z")];
+            return Err(refusal(Code::FailedPrecondition, "ALREADY_DECIDED", &decided));
+        }
+        approval.status = ApprovalStatus::Approved.into();
+        let state = if request.comment == "gone" { DeliveryState::Undeliverable } else { DeliveryState::Delivered };
+        approval.delivery = Some(Delivery { state: state.into(), attempts: 1, ..Delivery::default() });
+        Ok(Response::new(DecideResponse { approval: Some(approval), revision: 11 }))
+    }
+
+    async fn get_approval(
+        &self,
+        request: Request<GetApprovalRequest>,
+    ) -> Result<Response<GetApprovalResponse>, Status> {
+        let approval = self.find(&request.into_inner().approval_id)?;
+        Ok(Response::new(GetApprovalResponse { approval: Some(approval) }))
+    }
+
+    async fn list_approvals(
+        &self,
+        request: Request<ListApprovalsRequest>,
+    ) -> Result<Response<ListApprovalsResponse>, Status> {
+        let request = request.into_inner();
+        let approvals = self.approvals.lock().unwrap();
+        let matching = approvals
+            .iter()
+            .filter(|approval| request.statuses.is_empty() || request.statuses.contains(&approval.status));
+        let approvals = matching.take(request.page_size as usize).cloned().collect();
+        Ok(Response::new(ListApprovalsResponse { approvals, next_page_token: String::new() }))
+    }
+}
