@@ -3,7 +3,11 @@
 //! `ARCHITECTURE.md` beside this crate's manifest describes the parts and what holds them together.
 
 pub mod approval;
+pub mod auth;
 pub mod clock;
+pub mod config;
 pub mod provision;
 pub mod stepfunctions;
 pub mod store;
+pub mod telemetry;
+pub mod watch;

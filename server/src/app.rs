@@ -1,0 +1,378 @@
+//! The parts, wired in one place: settings in, exit out.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use aws_config::SdkConfig;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::{Server, server::TcpIncoming};
+use tracing::{info, warn};
+
+use crate::{
+    clock::{SharedClock, SystemClock},
+    config::{self, Config, ConfigError},
+    grpc::{self, Approvals, WorkflowCalls},
+    provision::{SdkControlPlane, Spec},
+    shutdown::{Drain, Ended, Signals},
+    stepfunctions::{self, Sdk},
+    store::{
+        SharedStore, StoreError,
+        sqlite::{self, SqliteStore},
+    },
+    telemetry::BadLevel,
+    watch::Hub,
+    worker::{Worker, WorkerOptions},
+    workflows::{Provisioner, ProvisionerError, Workflows},
+};
+
+/// The region of the embedded Step Functions.
+const LOCAL_REGION: &str = "us-east-1";
+
+/// Why the server did not start, or did not stop well. Each has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The settings can't be used.
+    #[error("bad config")]
+    Config(#[from] ConfigError),
+    /// The log filter can't be used.
+    #[error("bad config")]
+    Level(#[from] BadLevel),
+    /// An address can't be bound.
+    #[error("cannot listen on {address}: choose another address with {flag}, or end the process that uses it")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The data folder can't be used.
+    #[error("cannot use the data folder {folder}")]
+    Store {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// The embedded Step Functions failed.
+    #[error("the embedded Step Functions failed")]
+    Local(#[source] std::io::Error),
+    /// The reference workflow can't be provisioned.
+    #[error("cannot provision the workflow")]
+    Provision(#[from] ProvisionerError),
+    /// Something else of the system failed.
+    #[error("{what}")]
+    System {
+        /// What was done.
+        what: &'static str,
+        /// Why it failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Stopping took too long, or a second signal came.
+    #[error("stopped before everything in hand was finished; nothing acknowledged is lost")]
+    StoppedEarly,
+}
+
+impl AppError {
+    /// The process's exit code: 3 config, 4 address, 5 data folder, 6 AWS, 7 stopped early, 1 anything else.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Level(_) => 3,
+            Self::Bind { .. } => 4,
+            Self::Store { .. } => 5,
+            Self::Local(_) | Self::Provision(_) => 6,
+            Self::StoppedEarly => 7,
+            Self::System { .. } => 1,
+        }
+    }
+
+    fn system(what: &'static str) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+        move |source| Self::System { what, source }
+    }
+}
+
+/// How `dev` runs.
+#[derive(Debug, Clone)]
+pub struct DevOptions {
+    /// Where gRPC is served.
+    pub listen: SocketAddr,
+    /// Where the embedded Step Functions is served.
+    pub aws_listen: SocketAddr,
+    /// Where the store is kept.
+    pub data_dir: PathBuf,
+    /// Written once serving.
+    pub ready_file: Option<PathBuf>,
+}
+
+/// What is written to the ready file, as JSON.
+#[derive(Debug, Serialize)]
+struct Ready<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aws: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_machine_arn: Option<&'a str>,
+    pid: u32,
+}
+
+/// Serves against AWS until a signal.
+pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), AppError> {
+    let mut signals = signals()?;
+    let listener = bind(config.listen, "--listen").await?;
+    let aws = stepfunctions::load_config(config.aws.region.clone(), config.aws.endpoint.clone()).await;
+    let parts = Parts::start(&config, &aws).await?;
+    let running = parts.serve(listener).await?;
+    write_ready(ready_file, &Ready { grpc: Some(running.url()), aws: None, state_machine_arn: None, pid: pid() })?;
+    info!(grpc = running.url(), data = %config.data_dir.display(), "serving");
+    running.until_stopped(&mut signals, &config.shutdown).await
+}
+
+/// Serves with everything embedded, the reference workflow provisioned, until a signal.
+pub async fn dev(options: DevOptions) -> Result<(), AppError> {
+    let mut signals = signals()?;
+    let listener = bind(options.listen, "--listen").await?;
+    let local = bind_local(options.aws_listen).await?;
+    let endpoint = local.endpoint();
+    let stop_local = CancellationToken::new();
+    let local = tokio::spawn(local.serve(stop_local.clone()));
+    let aws = stepfunctions::local_config(&endpoint, LOCAL_REGION);
+    let config = Config {
+        listen: options.listen,
+        data_dir: options.data_dir,
+        worker: config::Worker { min_polls: 4, max_polls: 32, ..config::Worker::default() },
+        // Whatever is lost with an open poll is lost with the embedded Step Functions.
+        shutdown: config::Shutdown { poll_seconds: 0, deadline_seconds: 10 },
+        ..Config::default()
+    };
+    let parts = Parts::start(&config, &aws).await?;
+    let workflow = parts.provisioner.apply(Spec::reference(), false, |_| {}).await?;
+    let running = parts.serve(listener).await?;
+    let state_machine = workflow.record.state_machine_arn.as_str();
+    let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    print_ready(&running.url(), &endpoint, state_machine, &data_dir);
+    let ready = Ready {
+        grpc: Some(running.url()),
+        aws: Some(&endpoint),
+        state_machine_arn: Some(state_machine),
+        pid: pid(),
+    };
+    write_ready(options.ready_file.as_deref(), &ready)?;
+    let stopped = running.until_stopped(&mut signals, &config.shutdown).await;
+    stop_local.cancel();
+    match local.await {
+        Ok(Ok(())) => stopped,
+        Ok(Err(error)) => Err(AppError::Local(error)),
+        Err(error) => Err(AppError::system("the embedded Step Functions ended")(error.into())),
+    }
+}
+
+/// Serves the embedded Step Functions alone, until a signal.
+pub async fn local_aws(listen: SocketAddr, ready_file: Option<&Path>) -> Result<(), AppError> {
+    let mut signals = signals()?;
+    let local = bind_local(listen).await?;
+    let endpoint = local.endpoint();
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    write_ready(ready_file, &Ready { grpc: None, aws: Some(&endpoint), state_machine_arn: None, pid: pid() })?;
+    println!("Step Functions and IAM at {endpoint}");
+    tokio::select! {
+        served = local.serve(stop) => served.map_err(AppError::Local),
+        _ = async { signals.next().await; stopping.cancel(); signals.next().await } => Err(AppError::StoppedEarly),
+    }
+}
+
+async fn bind_local(address: SocketAddr) -> Result<sfn_local::Server, AppError> {
+    let options = sfn_local::Options { addr: address, ..sfn_local::Options::default() };
+    sfn_local::Server::bind(options).await.map_err(|error| AppError::Bind {
+        address,
+        flag: "--aws-listen",
+        source: std::io::Error::other(error),
+    })
+}
+
+async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Bind { address, flag, source })
+}
+
+fn signals() -> Result<Signals, AppError> {
+    Signals::new().map_err(|error| AppError::system("cannot wait for signals")(error.into()))
+}
+
+fn pid() -> u32 {
+    std::process::id()
+}
+
+/// In one piece, so that whoever waits for the file never reads half of it.
+fn write_ready(file: Option<&Path>, ready: &Ready<'_>) -> Result<(), AppError> {
+    let Some(file) = file else { return Ok(()) };
+    let write = || -> std::io::Result<()> {
+        let mut partial = file.as_os_str().to_owned();
+        partial.push(".partial");
+        std::fs::write(&partial, serde_json::to_vec(ready)?)?;
+        std::fs::rename(&partial, file)
+    };
+    write().map_err(|error| AppError::system("cannot write the ready file")(error.into()))
+}
+
+fn print_ready(grpc: &str, aws: &str, state_machine: &str, data_dir: &Path) {
+    let server = if grpc.ends_with(":50051") { String::new() } else { format!(" --server {grpc}") };
+    println!(
+        r#"
+approve-server dev is ready.
+
+  state machine  {state_machine}
+  gRPC           {grpc}
+  AWS endpoint   {aws}  (Step Functions and IAM, embedded)
+  data folder    {data_dir}
+
+Try next, in another terminal:
+
+  approve-cli{server} start --input '{{"invoice": 4711, "amount": 1200.50}}'
+  approve-cli{server} list
+  approve-cli{server} decide <id> --approve --comment "ok"
+"#,
+        data_dir = data_dir.display()
+    );
+}
+
+/// Everything but the listener.
+struct Parts {
+    store: SharedStore,
+    clock: SharedClock,
+    provisioner: Arc<Provisioner>,
+    hub: Arc<Hub>,
+    worker: Worker,
+}
+
+impl Parts {
+    async fn start(config: &Config, aws: &SdkConfig) -> Result<Self, AppError> {
+        let in_folder = |source| AppError::Store { folder: config.data_dir.clone(), source };
+        let clock: SharedClock = Arc::new(SystemClock);
+        let folder = config.data_dir.clone();
+        let store = tokio::task::spawn_blocking(move || SqliteStore::open(&folder, sqlite::Options::default()))
+            .await
+            .map_err(|error| AppError::system("cannot open the store")(error.into()))?
+            .map_err(in_folder)?;
+        let store: SharedStore = Arc::new(store);
+        let workflows = Arc::new(Workflows::load(&store).await.map_err(in_folder)?);
+        let stepfunctions: stepfunctions::SharedStepFunctions = Arc::new(Sdk::new(aws));
+        let hub = Hub::new(Arc::clone(&store));
+        let worker = Worker::start(
+            Arc::clone(&store),
+            Arc::clone(&stepfunctions),
+            Arc::clone(&clock),
+            Arc::clone(&workflows),
+            WorkerOptions {
+                name: config.worker.name.clone().unwrap_or_else(|| format!("approve-server-{}", pid())),
+                min_polls: config.worker.min_polls,
+                max_polls: config.worker.max_polls,
+                heartbeats_per_second: config.worker.heartbeats_per_second,
+                deliveries: config.worker.deliveries,
+                detached_for: jiff::SignedDuration::from_secs(config.worker.detached_seconds.into()),
+            },
+        );
+        let provisioner = Arc::new(Provisioner {
+            store: Arc::clone(&store),
+            stepfunctions,
+            control: Arc::new(SdkControlPlane::new(aws)),
+            clock: Arc::clone(&clock),
+            workflows,
+        });
+        Ok(Self { store, clock, provisioner, hub, worker })
+    }
+
+    async fn serve(self, listener: TcpListener) -> Result<Running, AppError> {
+        let address =
+            listener.local_addr().map_err(|error| AppError::system("cannot tell the address")(error.into()))?;
+        let closing = CancellationToken::new();
+        let approvals = Approvals {
+            store: Arc::clone(&self.store),
+            hub: Arc::clone(&self.hub),
+            worker: self.worker.handle(),
+            clock: Arc::clone(&self.clock),
+            closing: closing.clone(),
+        };
+        let workflows = WorkflowCalls { provisioner: Arc::clone(&self.provisioner), worker: self.worker.handle() };
+        let (routes, health) = grpc::routes(approvals, workflows)
+            .await
+            .map_err(|error| AppError::system("cannot serve reflection")(error.into()))?;
+        let hub_stop = CancellationToken::new();
+        let hub = TaskTracker::new();
+        hub.spawn({
+            let (hub, stop) = (Arc::clone(&self.hub), hub_stop.clone());
+            async move { hub.run(stop).await }
+        });
+        hub.close();
+        let server = Server::builder()
+            .tcp_nodelay(true)
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                closing.clone().cancelled_owned(),
+            );
+        let calls = TaskTracker::new();
+        calls.spawn(async move {
+            if let Err(error) = server.await {
+                warn!(error = &error as &dyn std::error::Error, "serving ended");
+            }
+        });
+        calls.close();
+        Ok(Running { parts: self, address, closing, calls, hub_stop, hub, health })
+    }
+}
+
+/// The server, serving.
+struct Running {
+    parts: Parts,
+    address: SocketAddr,
+    closing: CancellationToken,
+    calls: TaskTracker,
+    hub_stop: CancellationToken,
+    hub: TaskTracker,
+    health: tonic_health::server::HealthReporter,
+}
+
+impl Running {
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits for a signal, then stops: first what brings work in, then what carries it out, last what keeps it.
+    async fn until_stopped(self, signals: &mut Signals, settings: &config::Shutdown) -> Result<(), AppError> {
+        let signal = signals.next().await;
+        info!(signal, "stopping");
+        grpc::not_serving(&self.health).await;
+        let mut drain = Drain::begin(signals, Duration::from_secs(settings.deadline_seconds.into()));
+        let polls = Duration::from_secs(settings.poll_seconds.into());
+        drain.phase("open polls", Some(polls), self.parts.worker.stop_polling()).await;
+        // Streams end with a status to resume on; calls in hand are answered, and those that wait for a delivery get it.
+        self.closing.cancel();
+        drain.phase("calls and streams", None, self.calls.wait()).await;
+        drain.phase("deliveries", None, self.parts.worker.stop()).await;
+        self.hub_stop.cancel();
+        drain.phase("watch", None, self.hub.wait()).await;
+        let store = Arc::clone(&self.parts.store);
+        drain
+            .phase("store", None, async move {
+                if let Err(error) = store.close().await {
+                    warn!(error = &error as &dyn std::error::Error, "the store did not close well");
+                }
+            })
+            .await;
+        match drain.ended() {
+            Ended::Cleanly => Ok(()),
+            Ended::Early => Err(AppError::StoppedEarly),
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Settings of `serve`: defaults, then the TOML file, then the environment, then flags. Unknown keys are refused.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use figment::{
+    Figment,
+    error::Kind,
+    providers::{Env, Format as _, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize};
+
+/// Environment variables of this prefix are settings: `APPROVE_SERVER__AWS__REGION` is `aws.region`.
+pub const ENVIRONMENT_PREFIX: &str = "APPROVE_SERVER__";
+
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where gRPC is served. Loopback only.
+    pub listen: SocketAddr,
+    /// Where the embedded store is kept.
+    pub data_dir: PathBuf,
+    /// How AWS is reached.
+    pub aws: Aws,
+    /// How the worker works.
+    pub worker: Worker,
+    /// How the server stops.
+    pub shutdown: Shutdown,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// How AWS is reached. What is not set here comes from the usual chain: environment (`AWS_PROFILE` and the like), profile, SSO, instance.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Aws {
+    /// The region.
+    pub region: Option<String>,
+    /// Another endpoint, for all AWS services.
+    pub endpoint: Option<String>,
+}
+
+/// How the worker works.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Worker {
+    /// How it names itself to Step Functions.
+    pub name: Option<String>,
+    /// Open polls per activity that are always kept. 1 to 1,000.
+    pub min_polls: usize,
+    /// Open polls per activity at most. 1 to 1,000.
+    pub max_polls: usize,
+    /// Heartbeats per second at most. At least 1.
+    pub heartbeats_per_second: u32,
+    /// Deliveries under way at once. At least 1.
+    pub deliveries: usize,
+    /// Seconds that a lost task's retry is waited for.
+    pub detached_seconds: u32,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            name: None,
+            min_polls: 100,
+            max_polls: 500,
+            heartbeats_per_second: 400,
+            deliveries: 64,
+            detached_seconds: 900,
+        }
+    }
+}
+
+/// How the server stops.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shutdown {
+    /// Seconds that open polls are let end. A poll lasts up to 60.
+    pub poll_seconds: u32,
+    /// Seconds after which the server exits whatever is unfinished; counted from the signal.
+    pub deadline_seconds: u32,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { poll_seconds: 65, deadline_seconds: 80 }
+    }
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// How.
+    pub format: LogFormat,
+    /// A filter: "info", "approve_server=debug,info".
+    pub level: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            data_dir: PathBuf::from("approve-data"),
+            aws: Aws::default(),
+            worker: Worker::default(),
+            shutdown: Shutdown::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// Settings that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("cannot read the config file {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A key that there is not.
+    #[error("unknown key {key:?}{origin}{}", did_you_mean(nearest.as_deref()))]
+    UnknownKey {
+        /// Its whole path.
+        key: String,
+        /// Where it stands.
+        origin: String,
+        /// The known one that is most like it.
+        nearest: Option<String>,
+    },
+    /// A value that can't be used.
+    #[error("{key}: {problem}{origin}")]
+    Value {
+        /// Its whole path.
+        key: String,
+        /// What is wrong, and what is expected.
+        problem: String,
+        /// Where it stands.
+        origin: String,
+    },
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map(|key| format!("; did you mean {key:?}?")).unwrap_or_default()
+}
+
+/// Settings given as flags.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Overrides {
+    /// `--listen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// `--data-dir`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads the settings and checks them.
+    pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(path) = file {
+            let text =
+                std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
+            figment = figment.merge(NamedToml { text, path: path.to_owned() });
+        }
+        figment
+            .merge(Env::prefixed(ENVIRONMENT_PREFIX).split("__"))
+            .merge(Serialized::defaults(flags))
+            .extract::<Self>()
+            .map_err(explain)?
+            .checked()
+    }
+
+    fn checked(self) -> Result<Self, ConfigError> {
+        let refuse = |key: &str, problem: String| {
+            Err(ConfigError::Value { key: key.to_owned(), problem, origin: String::new() })
+        };
+        if !self.listen.ip().is_loopback() {
+            return refuse(
+                "listen",
+                format!(
+                    "{} is not a loopback address. Callers are trusted to say who they are, so the server serves \
+                     127.0.0.1 and [::1] only; set listen = \"127.0.0.1:{}\" and put a proxy that authenticates \
+                     callers in front",
+                    self.listen,
+                    self.listen.port()
+                ),
+            );
+        }
+        let polls = 1..=1_000;
+        if !polls.contains(&self.worker.min_polls) {
+            return refuse("worker.min_polls", "expected 1 to 1,000: AWS allows no more per activity".to_owned());
+        }
+        if !polls.contains(&self.worker.max_polls) || self.worker.max_polls < self.worker.min_polls {
+            return refuse("worker.max_polls", "expected worker.min_polls to 1,000".to_owned());
+        }
+        if self.worker.heartbeats_per_second == 0 {
+            return refuse("worker.heartbeats_per_second", "expected at least 1".to_owned());
+        }
+        if self.worker.deliveries == 0 {
+            return refuse("worker.deliveries", "expected at least 1".to_owned());
+        }
+        if self.worker.name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 80) {
+            return refuse("worker.name", "expected 1 to 80 characters".to_owned());
+        }
+        Ok(self)
+    }
+}
+
+/// A file's text, under the file's name.
+struct NamedToml {
+    text: String,
+    path: PathBuf,
+}
+
+impl figment::Provider for NamedToml {
+    fn metadata(&self) -> figment::Metadata {
+        figment::Metadata::named("TOML file").source(self.path.as_path())
+    }
+
+    fn data(&self) -> Result<figment::value::Map<figment::Profile, figment::value::Dict>, figment::Error> {
+        Toml::string(&self.text).data()
+    }
+}
+
+/// The first thing that is wrong, by the name that the user wrote.
+fn explain(error: figment::Error) -> ConfigError {
+    let origin = error
+        .metadata
+        .as_ref()
+        .map(|metadata| match &metadata.source {
+            Some(source) => format!(" (in {source})"),
+            None if metadata.name.contains("environment") => " (in the environment)".to_owned(),
+            None => String::new(),
+        })
+        .unwrap_or_default();
+    let path = error.path.join(".");
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match &error.kind {
+        Kind::UnknownField(name, known) => {
+            let unknown = error.path.last().is_none_or(|last| last != name);
+            let key = if unknown { below(name) } else { path.clone() };
+            let parent = key.rsplit_once('.').map(|(parent, _)| parent);
+            let nearest = known
+                .iter()
+                .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+                .max_by(|one, other| one.0.total_cmp(&other.0))
+                .filter(|(likeness, _)| *likeness > 0.7)
+                .map(|(_, candidate)| match parent {
+                    Some(parent) => format!("{parent}.{candidate}"),
+                    None => (*candidate).to_owned(),
+                });
+            ConfigError::UnknownKey { key, origin, nearest }
+        }
+        kind => ConfigError::Value {
+            key: if path.is_empty() { "the config".to_owned() } else { path.clone() },
+            problem: kind.to_string(),
+            origin,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("approve.toml");
+        std::fs::write(&file, text).unwrap();
+        Config::load(Some(&file), &Overrides::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_one() {
+        let error = load("lisen = \"127.0.0.1:1\"").unwrap_err();
+        assert!(error.contains("\"lisen\"") && error.contains("did you mean \"listen\""), "{error}");
+        let error = load("[worker]\nmin_pols = 3").unwrap_err();
+        assert!(error.contains("\"worker.min_pols\"") && error.contains("\"worker.min_polls\""), "{error}");
+        assert!(error.contains("approve.toml"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_by_name() {
+        let error = load("[worker]\nmin_polls = \"many\"").unwrap_err();
+        assert!(error.starts_with("worker.min_polls:"), "{error}");
+        let error = load("[worker]\nmin_polls = 0").unwrap_err();
+        assert!(error.starts_with("worker.min_polls:"), "{error}");
+        let error = load("listen = \"0.0.0.0:50051\"").unwrap_err();
+        assert!(error.contains("loopback") && error.contains("set listen"), "{error}");
+    }
+
+    #[test]
+    fn a_file_takes_the_place_of_defaults_only_where_it_speaks() {
+        let config = load("[worker]\nmin_polls = 3").unwrap();
+        assert_eq!(config.worker.min_polls, 3);
+        assert_eq!(config.worker.max_polls, Worker::default().max_polls);
+        assert_eq!(load("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn flags_come_last() {
+        let flags = Overrides { data_dir: Some("elsewhere".into()), ..Overrides::default() };
+        assert_eq!(Config::load(None, &flags).unwrap().data_dir, PathBuf::from("elsewhere"));
+    }
+}

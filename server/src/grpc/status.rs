@@ -1,0 +1,286 @@
+//! The only map from what goes wrong to `tonic::Status`: exhaustive, so that a new error has to find its place here.
+
+use std::{collections::HashMap, time::Duration};
+
+use approve_proto::ERROR_DOMAIN;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tracing::error;
+
+use crate::{
+    approval::Refusal,
+    auth::AuthError,
+    provision::ProvisionError,
+    stepfunctions::{CallError, Failure},
+    store::StoreError,
+    watch::WatchError,
+    workflows::ProvisionerError,
+};
+
+/// Everything that a call can fail with.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    #[error(transparent)]
+    Aws(#[from] CallError),
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    #[error("{field}: {problem}")]
+    Field { field: String, problem: String },
+    #[error("no approval has the id {0}")]
+    ApprovalNotFound(String),
+    #[error("{prefix} fits several approvals")]
+    AmbiguousId { prefix: String, matches: Vec<String> },
+    #[error("the request id was used with another body")]
+    KeyReused,
+    #[error("the page token is of another query, or not of this server's making")]
+    PageToken,
+    #[error("the resume token is of another filter, or not of this server's making")]
+    ResumeToken,
+    #[error("no workflow has the name {0:?}")]
+    WorkflowNotFound(String),
+    #[error("{pending} approvals of the workflow are pending")]
+    ApprovalsPending { pending: u64 },
+    #[error("no execution has the ARN {0}")]
+    ExecutionNotFound(String),
+    #[error("an execution of that name exists with other input, or has ended")]
+    ExecutionExists,
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+impl ApiError {
+    pub(super) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Field { field: field.into(), problem: problem.into() }
+    }
+}
+
+impl From<ProvisionerError> for ApiError {
+    fn from(error: ProvisionerError) -> Self {
+        match error {
+            ProvisionerError::Provision(error) => Self::Provision(error),
+            ProvisionerError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// How soon a caller may try again.
+const RETRY: Duration = Duration::from_millis(500);
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        let message = error.to_string();
+        let mut report = Report::default();
+        let code = match error {
+            ApiError::Auth(AuthError::Missing | AuthError::Malformed { .. }) => {
+                report.reason("UNAUTHENTICATED");
+                Code::Unauthenticated
+            }
+            ApiError::Refused(refusal) => refused(refusal, &mut report),
+            ApiError::Store(error) => store(&error, &mut report),
+            ApiError::Watch(error) => watch(error, &mut report),
+            ApiError::Aws(error) => aws(&error, &mut report),
+            ApiError::Provision(error) => provision(error, &mut report),
+            ApiError::Field { field, problem } => report.field("INVALID_FIELD", field, problem),
+            ApiError::ApprovalNotFound(id) => {
+                report.reason("APPROVAL_NOT_FOUND").with("approval_id", id);
+                Code::NotFound
+            }
+            ApiError::AmbiguousId { prefix, matches } => {
+                report.reason("AMBIGUOUS_ID").with("matches", matches.join(","));
+                report.violation("approval_id", format!("{prefix} fits several approvals"));
+                Code::InvalidArgument
+            }
+            ApiError::KeyReused => {
+                report.field("REQUEST_ID_REUSED", "request_id", "was used with another body; make a new one")
+            }
+            ApiError::PageToken => report.field(
+                "PAGE_TOKEN_INVALID",
+                "page_token",
+                "take it from the page before, with the same filter, statuses and order; or start without one",
+            ),
+            ApiError::ResumeToken => report.field(
+                "RESUME_TOKEN_INVALID",
+                "resume_token",
+                "take it from a response of a stream with the same filter; or start without one",
+            ),
+            ApiError::WorkflowNotFound(name) => {
+                report.reason("WORKFLOW_NOT_FOUND").with("workflow", name);
+                Code::NotFound
+            }
+            ApiError::ApprovalsPending { pending } => {
+                report.reason("APPROVALS_PENDING").with("pending", pending);
+                Code::FailedPrecondition
+            }
+            ApiError::ExecutionNotFound(arn) => {
+                report.reason("EXECUTION_NOT_FOUND").with("execution", arn);
+                Code::NotFound
+            }
+            ApiError::ExecutionExists => {
+                report.reason("EXECUTION_ALREADY_EXISTS");
+                Code::AlreadyExists
+            }
+            ApiError::ShuttingDown => {
+                report.reason("SHUTTING_DOWN").retry();
+                Code::Unavailable
+            }
+        };
+        report.into_status(code, message)
+    }
+}
+
+fn refused(refusal: Refusal, report: &mut Report) -> Code {
+    match refusal {
+        Refusal::AlreadyDecided { status, by, at } => {
+            let by: Vec<_> = by.iter().map(|who| who.as_str()).collect();
+            report.reason("ALREADY_DECIDED").with("status", status.name()).with("decided_by", by.join(","));
+            if let Some(at) = at {
+                report.with("decided_at", at);
+            }
+            Code::FailedPrecondition
+        }
+        Refusal::NotAnApprover(who) => {
+            report.reason("NOT_AN_APPROVER").with("caller", who);
+            Code::PermissionDenied
+        }
+        Refusal::SelfApproval(who) => {
+            report.reason("SELF_APPROVAL").with("caller", who);
+            Code::PermissionDenied
+        }
+        Refusal::EtagMismatch { etag } => {
+            report.reason("ETAG_MISMATCH").with("etag", etag);
+            Code::Aborted
+        }
+        Refusal::CommentRequired => {
+            report.field("COMMENT_REQUIRED", "comment", "the approval's rule asks for a comment; say why")
+        }
+        // Of the worker's commands, which callers can't give.
+        Refusal::NotExpired | Refusal::NotBound => {
+            report.reason("INTERNAL");
+            Code::Internal
+        }
+    }
+}
+
+fn store(error: &StoreError, report: &mut Report) -> Code {
+    match error {
+        StoreError::Unavailable(_) | StoreError::InUse(_) => {
+            error!(error = error as &dyn std::error::Error, "the store is unavailable");
+            report.reason("STORE_UNAVAILABLE").retry();
+            Code::Unavailable
+        }
+        StoreError::Closed => {
+            report.reason("SHUTTING_DOWN").retry();
+            Code::Unavailable
+        }
+        StoreError::Corrupt(_) | StoreError::NewerSchema { .. } => {
+            error!(error = error as &dyn std::error::Error, "the store can't be read");
+            report.reason("INTERNAL");
+            Code::Internal
+        }
+    }
+}
+
+fn watch(error: WatchError, report: &mut Report) -> Code {
+    match error {
+        WatchError::Store(error) => store(&error, report),
+        WatchError::Compacted { oldest } => {
+            report.reason("REVISION_COMPACTED").with("oldest_revision", oldest);
+            Code::OutOfRange
+        }
+        WatchError::Ahead { head } => {
+            report.reason("REVISION_COMPACTED").with("newest_revision", head);
+            Code::OutOfRange
+        }
+    }
+}
+
+fn aws(error: &CallError, report: &mut Report) -> Code {
+    let (code, reason) = match error.failure {
+        Failure::Throttled | Failure::Unknown => (Code::Unavailable, "AWS_UNAVAILABLE"),
+        Failure::Denied => (Code::PermissionDenied, "AWS_DENIED"),
+        Failure::Gone | Failure::TimedOut | Failure::Refused => (Code::FailedPrecondition, "AWS_REFUSED"),
+    };
+    report.reason(reason).with("operation", error.operation);
+    if let Some(code) = &error.code {
+        report.with("code", code);
+    }
+    if code == Code::Unavailable {
+        report.retry();
+    }
+    code
+}
+
+fn provision(error: ProvisionError, report: &mut Report) -> Code {
+    match error {
+        ProvisionError::Field { field, problem } => report.field("INVALID_FIELD", format!("spec.{field}"), problem),
+        ProvisionError::InvalidDefinition { location, message } => {
+            report.reason("INVALID_DEFINITION").with("location", &location);
+            report.violation("spec.state_machine.definition", format!("{location}: {message}"));
+            Code::InvalidArgument
+        }
+        ProvisionError::NotOwned { resource } => {
+            report.reason("NOT_OWNED").with("resource", resource);
+            Code::FailedPrecondition
+        }
+        ProvisionError::RoleNotAssumable { .. } => {
+            report.reason("AWS_REFUSED").with("operation", "CreateStateMachine");
+            Code::FailedPrecondition
+        }
+        ProvisionError::Call(error) => aws(&error, report),
+    }
+}
+
+/// What goes beside code and message.
+#[derive(Default)]
+struct Report {
+    reason: &'static str,
+    metadata: HashMap<String, String>,
+    violations: Vec<FieldViolation>,
+    retry: bool,
+}
+
+impl Report {
+    fn reason(&mut self, reason: &'static str) -> &mut Self {
+        self.reason = reason;
+        self
+    }
+
+    fn with(&mut self, key: &str, value: impl ToString) -> &mut Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    fn retry(&mut self) {
+        self.retry = true;
+    }
+
+    fn violation(&mut self, field: impl Into<String>, problem: impl Into<String>) {
+        self.violations.push(FieldViolation::new(field, problem));
+    }
+
+    fn field(&mut self, reason: &'static str, field: impl Into<String>, problem: impl Into<String>) -> Code {
+        self.reason(reason);
+        self.violation(field, problem);
+        Code::InvalidArgument
+    }
+
+    fn into_status(self, code: Code, message: String) -> Status {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(self.reason, ERROR_DOMAIN, self.metadata);
+        if !self.violations.is_empty() {
+            details.set_bad_request(self.violations);
+        }
+        if self.retry {
+            details.set_retry_info(Some(RETRY));
+        }
+        Status::with_error_details(code, message, details)
+    }
+}

@@ -1,0 +1,332 @@
+//! `approve.v1.WorkflowService`.
+
+use std::{pin::Pin, sync::Arc};
+
+use approve_proto::v1::{
+    self as proto, ApplyWorkflowRequest, ApplyWorkflowResponse, DestroyWorkflowRequest, DestroyWorkflowResponse,
+    GetExecutionRequest, GetExecutionResponse, GetWorkflowRequest, GetWorkflowResponse, ListWorkflowsRequest,
+    ListWorkflowsResponse, StartExecutionRequest, StartExecutionResponse, apply_workflow_response::Event,
+    workflow_service_server::WorkflowService,
+};
+use futures::{Stream, StreamExt as _};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::{convert, status::ApiError};
+use crate::{
+    approval::MAX_OUTPUT_BYTES,
+    auth,
+    provision::{Action, RoleSpec, Spec, StateMachineSpec, StepReport},
+    stepfunctions::{CallError, Execution, ExecutionStatus, Failure, HistoryEvent},
+    worker::WorkerHandle,
+    workflows::{Provisioner, Workflow},
+};
+
+/// How many states of an execution are told.
+const MAX_STATES: usize = 1_000;
+
+/// What the service needs.
+pub(crate) struct WorkflowCalls {
+    pub(crate) provisioner: Arc<Provisioner>,
+    pub(crate) worker: WorkerHandle,
+}
+
+#[tonic::async_trait]
+impl WorkflowService for WorkflowCalls {
+    type ApplyWorkflowStream = Pin<Box<dyn Stream<Item = Result<ApplyWorkflowResponse, Status>> + Send>>;
+
+    async fn apply_workflow(
+        &self,
+        request: Request<ApplyWorkflowRequest>,
+    ) -> Result<Response<Self::ApplyWorkflowStream>, Status> {
+        auth::caller(request.metadata()).map_err(ApiError::from)?;
+        let request = request.into_inner();
+        let spec = request.spec.ok_or_else(|| ApiError::field("spec", "expected a workflow's spec"))?;
+        let spec = read_spec(spec)?;
+        let provisioner = Arc::clone(&self.provisioner);
+        let (sender, steps) = tokio::sync::mpsc::unbounded_channel();
+        // A caller that goes away does not stop an apply half-way.
+        tokio::spawn(async move {
+            let report = |step: StepReport| {
+                let event = Event::Step(resource_step(step));
+                let _ = sender.send(Ok(ApplyWorkflowResponse { event: Some(event) }));
+            };
+            let applied = provisioner.apply(spec, request.adopt, report).await;
+            let last = applied
+                .map(|workflow| ApplyWorkflowResponse { event: Some(Event::Workflow(describe(&workflow))) })
+                .map_err(|error| Status::from(ApiError::from(error)));
+            let _ = sender.send(last);
+        });
+        Ok(Response::new(UnboundedReceiverStream::new(steps).boxed()))
+    }
+
+    async fn get_workflow(
+        &self,
+        request: Request<GetWorkflowRequest>,
+    ) -> Result<Response<GetWorkflowResponse>, Status> {
+        let workflow = self.named(&request.into_inner().name)?;
+        Ok(Response::new(GetWorkflowResponse { workflow: Some(describe(&workflow)) }))
+    }
+
+    async fn list_workflows(
+        &self,
+        _request: Request<ListWorkflowsRequest>,
+    ) -> Result<Response<ListWorkflowsResponse>, Status> {
+        let all = self.provisioner.workflows.all();
+        Ok(Response::new(ListWorkflowsResponse { workflows: all.values().map(|each| describe(each)).collect() }))
+    }
+
+    async fn destroy_workflow(
+        &self,
+        request: Request<DestroyWorkflowRequest>,
+    ) -> Result<Response<DestroyWorkflowResponse>, Status> {
+        let caller = auth::caller(request.metadata()).map_err(ApiError::from)?;
+        let request = request.into_inner();
+        let workflow = self.named(&request.name)?;
+        let store = &self.provisioner.store;
+        let pending = store.count_pending(Some(&request.name)).await.map_err(ApiError::from)?;
+        if pending > 0 && !request.force {
+            return Err(ApiError::ApprovalsPending { pending }.into());
+        }
+        let steps = self.provisioner.destroy(&workflow).await.map_err(ApiError::from)?;
+        let reason = "its workflow was destroyed";
+        self.worker.cancel_all(&request.name, &caller.principal, reason).await.map_err(ApiError::from)?;
+        Ok(Response::new(DestroyWorkflowResponse { steps: steps.into_iter().map(resource_step).collect() }))
+    }
+
+    async fn start_execution(
+        &self,
+        request: Request<StartExecutionRequest>,
+    ) -> Result<Response<StartExecutionResponse>, Status> {
+        auth::caller(request.metadata()).map_err(ApiError::from)?;
+        let request = request.into_inner();
+        let workflow = self.named_or_only(&request.workflow)?;
+        let input = read_input(request.input_json)?;
+        let name = match request.name {
+            name if name.is_empty() => Uuid::now_v7().to_string(),
+            name => name,
+        };
+        check_execution_name(&name)?;
+        let state_machine = &workflow.record.state_machine_arn;
+        let started = self.provisioner.stepfunctions.start_execution(state_machine, &name, &input).await;
+        let started = started.map_err(|error| match error.code.as_deref() {
+            Some("ExecutionAlreadyExists") => ApiError::ExecutionExists,
+            Some("InvalidExecutionInput") => ApiError::field("input_json", error.message),
+            Some("InvalidName") => ApiError::field("name", error.message),
+            _ => ApiError::Aws(error),
+        })?;
+        Ok(Response::new(StartExecutionResponse {
+            execution_arn: started.arn,
+            name,
+            start_time: Some(convert::timestamp(started.started)),
+            workflow: workflow.record.name.clone(),
+        }))
+    }
+
+    async fn get_execution(
+        &self,
+        request: Request<GetExecutionRequest>,
+    ) -> Result<Response<GetExecutionResponse>, Status> {
+        let request = request.into_inner();
+        let arn = self.execution_arn(&request)?;
+        let not_found = |error: CallError| match error.failure {
+            Failure::Gone => ApiError::ExecutionNotFound(arn.clone()),
+            Failure::Refused => ApiError::field("execution", error.message),
+            Failure::Throttled | Failure::TimedOut | Failure::Denied | Failure::Unknown => ApiError::Aws(error),
+        };
+        let port = &self.provisioner.stepfunctions;
+        let execution = port.describe_execution(&arn).await.map_err(not_found)?;
+        let mut states = Vec::new();
+        let mut page = None;
+        loop {
+            let (events, next) = port.execution_history(&arn, false, page).await.map_err(not_found)?;
+            visits(&events, &mut states);
+            if next.is_none() || states.len() >= MAX_STATES {
+                break;
+            }
+            page = next;
+        }
+        states.truncate(MAX_STATES);
+        Ok(Response::new(GetExecutionResponse { execution: Some(describe_execution(execution, states)) }))
+    }
+}
+
+impl WorkflowCalls {
+    fn named(&self, name: &str) -> Result<Arc<Workflow>, ApiError> {
+        self.provisioner.workflows.get(name).ok_or_else(|| ApiError::WorkflowNotFound(name.to_owned()))
+    }
+
+    fn named_or_only(&self, name: &str) -> Result<Arc<Workflow>, ApiError> {
+        if !name.is_empty() {
+            return self.named(name);
+        }
+        let all = self.provisioner.workflows.all();
+        let mut workflows = all.values();
+        match (workflows.next(), workflows.next()) {
+            (Some(only), None) => Ok(Arc::clone(only)),
+            (None, _) => Err(ApiError::field("workflow", "there is no workflow yet; apply one first")),
+            (Some(_), Some(_)) => {
+                let names: Vec<_> = all.keys().map(String::as_str).collect();
+                Err(ApiError::field("workflow", format!("there are several; name one of: {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// An execution's ARN is its state machine's, with `execution` and its name.
+    fn execution_arn(&self, request: &GetExecutionRequest) -> Result<String, ApiError> {
+        if request.execution.starts_with("arn:") {
+            return Ok(request.execution.clone());
+        }
+        check_execution_name(&request.execution)
+            .map_err(|_| ApiError::field("execution", "expected an execution's ARN or name"))?;
+        let workflow = self.named_or_only(&request.workflow)?;
+        let machine = workflow.record.state_machine_arn.replacen(":stateMachine:", ":execution:", 1);
+        Ok(format!("{machine}:{}", request.execution))
+    }
+}
+
+fn read_input(text: String) -> Result<String, ApiError> {
+    if text.is_empty() {
+        return Ok("{}".to_owned());
+    }
+    if text.len() > MAX_OUTPUT_BYTES {
+        let problem = format!("expected at most {MAX_OUTPUT_BYTES} bytes, found {}", text.len());
+        return Err(ApiError::field("input_json", problem));
+    }
+    if let Err(error) = serde_json::from_str::<&serde_json::value::RawValue>(&text) {
+        return Err(ApiError::field("input_json", format!("expected JSON: {error}")));
+    }
+    Ok(text)
+}
+
+fn check_execution_name(name: &str) -> Result<(), ApiError> {
+    let forbidden = |c: char| c.is_whitespace() || c.is_control() || "?*<>{}[]\"#%\\^|~$&,;:/`".contains(c);
+    if !(1..=80).contains(&name.chars().count()) || name.contains(forbidden) {
+        let problem = "expected 1 to 80 characters, none of them white space or ? * < > { } [ ] \" # % \\ ^ | ~ $ & , ; : / `";
+        return Err(ApiError::field("name", problem));
+    }
+    Ok(())
+}
+
+fn read_spec(spec: proto::WorkflowSpec) -> Result<Spec, ApiError> {
+    let machine = spec.state_machine.unwrap_or_default();
+    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    let mut read = Spec::named(&spec.name);
+    if let Some(name) = some(spec.activity_name) {
+        read.activity_name = name;
+    }
+    read.state_machine = StateMachineSpec {
+        name: some(machine.name).unwrap_or(read.state_machine.name),
+        definition: some(machine.definition),
+        timeout: match machine.timeout {
+            Some(timeout) => convert::read_duration("spec.state_machine.timeout", timeout)?,
+            None => read.state_machine.timeout,
+        },
+        heartbeat: match machine.heartbeat {
+            Some(heartbeat) => convert::read_duration("spec.state_machine.heartbeat", heartbeat)?,
+            None => read.state_machine.heartbeat,
+        },
+    };
+    if let Some(role) = spec.role {
+        read.role = RoleSpec {
+            name: some(role.name).unwrap_or(read.role.name),
+            managed_policy_arns: role.managed_policy_arns,
+        };
+    }
+    if let Some(rule) = spec.rule {
+        read.rule = convert::read_rule("spec.rule", rule)?;
+    }
+    read.tags = spec.tags.into_iter().collect();
+    Ok(read)
+}
+
+fn describe(workflow: &Workflow) -> proto::Workflow {
+    let record = &workflow.record;
+    let spec = &record.spec;
+    let whole_seconds = |span: jiff::SignedDuration| prost_types::Duration { seconds: span.as_secs(), nanos: 0 };
+    proto::Workflow {
+        name: record.name.clone(),
+        spec: Some(proto::WorkflowSpec {
+            name: spec.name.clone(),
+            activity_name: spec.activity_name.clone(),
+            state_machine: Some(proto::StateMachineSpec {
+                name: spec.state_machine.name.clone(),
+                definition: spec.state_machine.definition.clone().unwrap_or_default(),
+                timeout: Some(whole_seconds(spec.state_machine.timeout)),
+                heartbeat: Some(whole_seconds(spec.state_machine.heartbeat)),
+            }),
+            role: Some(proto::RoleSpec {
+                name: spec.role.name.clone(),
+                managed_policy_arns: spec.role.managed_policy_arns.clone(),
+            }),
+            rule: Some(convert::rule(&spec.rule)),
+            tags: spec.tags.clone().into_iter().collect(),
+        }),
+        state_machine_arn: record.state_machine_arn.clone(),
+        activity_arn: record.activity_arn.clone(),
+        role_arn: record.role_arn.clone(),
+        create_time: Some(convert::timestamp(record.created)),
+        update_time: Some(convert::timestamp(record.updated)),
+    }
+}
+
+fn resource_step(step: StepReport) -> proto::ResourceStep {
+    proto::ResourceStep {
+        resource_type: step.resource_type.to_owned(),
+        resource_name: step.resource_name,
+        arn: step.arn.unwrap_or_default(),
+        action: match step.action {
+            Action::Created => proto::ResourceAction::Created,
+            Action::Updated => proto::ResourceAction::Updated,
+            Action::Unchanged => proto::ResourceAction::Unchanged,
+            Action::Deleted => proto::ResourceAction::Deleted,
+            Action::Skipped => proto::ResourceAction::Skipped,
+        }
+        .into(),
+        detail: step.detail.unwrap_or_default(),
+    }
+}
+
+/// Adds the states that the events enter and leave. States of parallel branches may be open at once.
+fn visits(events: &[HistoryEvent], states: &mut Vec<proto::StateVisit>) {
+    for event in events {
+        let Some(name) = &event.state else { continue };
+        if event.kind.ends_with("StateEntered") {
+            states.push(proto::StateVisit {
+                name: name.clone(),
+                enter_time: Some(convert::timestamp(event.at)),
+                exit_time: None,
+            });
+        } else if event.kind.ends_with("StateExited") {
+            let open = |visit: &&mut proto::StateVisit| visit.name == *name && visit.exit_time.is_none();
+            if let Some(visit) = states.iter_mut().find(open) {
+                visit.exit_time = Some(convert::timestamp(event.at));
+            }
+        }
+    }
+}
+
+fn describe_execution(execution: Execution, states: Vec<proto::StateVisit>) -> proto::Execution {
+    proto::Execution {
+        arn: execution.arn,
+        name: execution.name,
+        state_machine_arn: execution.state_machine_arn,
+        status: match execution.status {
+            ExecutionStatus::Running => proto::ExecutionStatus::Running,
+            ExecutionStatus::Succeeded => proto::ExecutionStatus::Succeeded,
+            ExecutionStatus::Failed => proto::ExecutionStatus::Failed,
+            ExecutionStatus::TimedOut => proto::ExecutionStatus::TimedOut,
+            ExecutionStatus::Aborted => proto::ExecutionStatus::Aborted,
+            ExecutionStatus::PendingRedrive => proto::ExecutionStatus::PendingRedrive,
+        }
+        .into(),
+        input_json: execution.input.unwrap_or_default(),
+        output_json: execution.output.unwrap_or_default(),
+        error: execution.error.unwrap_or_default(),
+        cause: execution.cause.unwrap_or_default(),
+        start_time: Some(convert::timestamp(execution.started)),
+        stop_time: execution.stopped.map(convert::timestamp),
+        states,
+    }
+}

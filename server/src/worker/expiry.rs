@@ -1,0 +1,41 @@
+//! Ends approvals whose own deadline has passed. The store decides between an expiry and a decision.
+
+use futures::{StreamExt as _, stream};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::Shared;
+use crate::{
+    approval::{ApprovalId, Command},
+    store::{Executed, StoreError},
+};
+
+/// How many are read and written together.
+const BATCH: usize = 256;
+
+pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(), StoreError> {
+    shared.expiry.set(shared.clock.now());
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = shared.expiry.ring(&*shared.clock) => {}
+        }
+        let due = shared.store.due_expiries(shared.clock.now(), BATCH).await?;
+        if let Some(next) = due.next {
+            shared.expiry.set(next);
+        }
+        let mut expired = stream::iter(due.items).map(|id| expire(shared, id)).buffer_unordered(BATCH);
+        while let Some(result) = expired.next().await {
+            result?;
+        }
+    }
+}
+
+async fn expire(shared: &Shared, id: ApprovalId) -> Result<(), StoreError> {
+    let executed = shared.store.execute(&id, Command::Expire, shared.clock.now(), None).await?;
+    if let Executed::Done { approval, .. } = executed {
+        info!(approval = %approval.id, status = approval.status.name(), "expired");
+        shared.schedule(&approval);
+    }
+    Ok(())
+}

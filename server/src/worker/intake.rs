@@ -1,0 +1,177 @@
+//! Keeps a task that was taken. Persist first: only then is the task ours.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::{Shared, backoff::Backoff};
+use crate::{
+    approval::{Approval, Request, Status, TaskInput, TaskState, parse_task_input},
+    stepfunctions::{ActivityTask, CallError, ExecutionStatus, Failure},
+    store::{Admission, Admitted, DEFAULT_HEARTBEAT, IdentityUse},
+    workflows::Workflow,
+};
+
+/// Whether tasks that were taken wait for the store: then no more are taken.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    waiting: AtomicUsize,
+    opened: Notify,
+}
+
+impl Gate {
+    /// Returns when no task waits for the store.
+    pub(super) async fn ready(&self) {
+        loop {
+            let opened = self.opened.notified();
+            tokio::pin!(opened);
+            opened.as_mut().enable();
+            if self.waiting.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            opened.await;
+        }
+    }
+
+    fn close(&self) -> Closed<'_> {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        Closed(self)
+    }
+}
+
+struct Closed<'a>(&'a Gate);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        if self.0.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.opened.notify_waiters();
+        }
+    }
+}
+
+/// Keeps a task, however long the store takes; meanwhile it is kept open by heartbeats. Gives up only when told to
+/// abandon: then Step Functions hands it out again after a heartbeat interval.
+pub(super) async fn take(shared: &Shared, activity_arn: &str, task: ActivityTask, abandon: &CancellationToken) {
+    let workflows = shared.workflows.all();
+    let Some(workflow) = workflows.values().find(|workflow| workflow.record.activity_arn == activity_arn) else {
+        // The workflow was destroyed while the poll was open.
+        warn!(activity = activity_arn, "took a task of an activity that no workflow has; leaving it to time out");
+        return;
+    };
+    let input = parse_task_input(&task.input, &workflow.step_defaults());
+    let heartbeat = workflow.heartbeat(input.request.source.state_name.as_deref());
+    let beats = async {
+        loop {
+            let interval = heartbeat.unwrap_or(DEFAULT_HEARTBEAT) / 2;
+            shared.clock.sleep_until(shared.clock.now() + interval).await;
+            if let Err(error) = shared.stepfunctions.send_task_heartbeat(&task.token).await {
+                warn!(%error, "heartbeat of a task that is not stored yet failed");
+            }
+        }
+    };
+    tokio::select! {
+        () = keep(shared, workflow, &task, input, heartbeat) => {}
+        () = beats => {}
+        () = abandon.cancelled() => warn!("told to stop before a task was stored; leaving it to its retry"),
+    }
+}
+
+async fn keep(
+    shared: &Shared,
+    workflow: &Workflow,
+    task: &ActivityTask,
+    input: TaskInput,
+    heartbeat: Option<jiff::SignedDuration>,
+) {
+    let vouched = workflow.vouches_for_identity(input.request.source.state_name.as_deref());
+    let mut admission = Admission {
+        uuid: Uuid::now_v7(),
+        token: task.token.clone(),
+        task: input,
+        heartbeat,
+        identity: if vouched { IdentityUse::Trusted { checked: None } } else { IdentityUse::Distrusted },
+        at: shared.clock.now(),
+    };
+    let mut closed = None;
+    let mut failures = 0;
+    loop {
+        match shared.store.admit(admission.clone()).await {
+            Ok(Admitted::Check(known)) => {
+                admission.identity = check(shared, &known, &admission.task).await;
+            }
+            Ok(Admitted::Created(approval)) => {
+                match approval.status {
+                    Status::Invalid => warn!(
+                        approval = %approval.id,
+                        workflow = approval.request.source.workflow,
+                        reason = approval.reason,
+                        "refused a task"
+                    ),
+                    _ => info!(approval = %approval.id, workflow = approval.request.source.workflow, "asked"),
+                }
+                return shared.schedule(&approval);
+            }
+            Ok(Admitted::Bound(approval)) => {
+                info!(approval = %approval.id, attempt = approval.task.attempt, "bound to a retry's task");
+                return shared.schedule(&approval);
+            }
+            Ok(Admitted::Known(approval)) => return shared.schedule(&approval),
+            Err(error) => {
+                closed.get_or_insert_with(|| shared.intake.close());
+                failures += 1;
+                warn!(error = &error as &dyn std::error::Error, failures, "cannot store a task yet");
+                shared.pause(Backoff::STORE, failures).await;
+            }
+        }
+    }
+}
+
+/// Whether a task may take the place of the one that `known` is bound to: it has to be the same question, of a workflow
+/// that is running, whose earlier task is closed. Otherwise whoever makes up an identity would inherit a decision.
+async fn check(shared: &Shared, known: &Approval, task: &TaskInput) -> IdentityUse {
+    if !same_question(known, &task.request, &task.input) {
+        warn!(approval = %known.id, "a task claims an approval's identity with another question; asking anew");
+        return IdentityUse::Distrusted;
+    }
+    let Some(execution) = &task.request.source.execution_arn else {
+        return IdentityUse::Distrusted;
+    };
+    let running = persist(shared, || shared.stepfunctions.describe_execution(execution)).await;
+    if !matches!(running, Ok(execution) if execution.status == ExecutionStatus::Running) {
+        warn!(approval = %known.id, "a task claims an approval's identity for no running execution; asking anew");
+        return IdentityUse::Distrusted;
+    }
+    if known.task.state == TaskState::Open {
+        let open = persist(shared, || shared.stepfunctions.send_task_heartbeat(&known.task.token)).await;
+        if open.is_ok() {
+            warn!(approval = %known.id, "a task claims the identity of an approval whose task is open; asking anew");
+            return IdentityUse::Distrusted;
+        }
+    }
+    IdentityUse::Trusted { checked: Some((known.id.clone(), known.task.token.clone())) }
+}
+
+fn same_question(known: &Approval, request: &Request, input: &str) -> bool {
+    let (ours, theirs) = (&known.request.source, &request.source);
+    ours.activity_arn == theirs.activity_arn && ours.workflow == theirs.workflow && *known.input == *input
+}
+
+/// Repeats a call until its answer means something.
+async fn persist<T, W>(shared: &Shared, call: impl Fn() -> W) -> Result<T, CallError>
+where
+    W: Future<Output = Result<T, CallError>>,
+{
+    let mut failures = 0;
+    loop {
+        match call().await {
+            Err(CallError { failure: Failure::Throttled | Failure::Unknown | Failure::Denied, .. }) => {
+                failures += 1;
+                shared.pause(Backoff::CALLS, failures).await;
+            }
+            answer => return answer,
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The activity worker: takes tasks, keeps them alive, answers them. Every part reads what it needs from the store, so
+//! every part can be restarted.
+
+mod alarm;
+mod backoff;
+mod closed;
+mod delivery;
+mod detached;
+mod expiry;
+mod heartbeat;
+mod intake;
+mod poller;
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use rand::RngExt as _;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, warn};
+
+use self::{alarm::Alarm, backoff::Backoff};
+use crate::{
+    approval::{Approval, Command, Principal, Status},
+    clock::SharedClock,
+    stepfunctions::SharedStepFunctions,
+    store::{Filter, ListQuery, Order, SharedStore, StoreError},
+    workflows::Workflows,
+};
+
+/// How the worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// How the worker names itself to Step Functions; shows in histories.
+    pub name: String,
+    /// Open polls per activity that are always kept.
+    pub min_polls: usize,
+    /// Open polls per activity at most; AWS's limit is 1,000.
+    pub max_polls: usize,
+    /// Heartbeats per second at most.
+    pub heartbeats_per_second: u32,
+    /// Deliveries that may be under way at once.
+    pub deliveries: usize,
+    /// How long a lost task's retry is waited for.
+    pub detached_for: jiff::SignedDuration,
+}
+
+/// What the parts of the worker share.
+pub(crate) struct Shared {
+    pub(crate) store: SharedStore,
+    pub(crate) stepfunctions: SharedStepFunctions,
+    pub(crate) clock: SharedClock,
+    pub(crate) workflows: Arc<Workflows>,
+    pub(crate) options: WorkerOptions,
+    heartbeat: Alarm,
+    delivery: Alarm,
+    expiry: Alarm,
+    fast_lane: delivery::FastLane,
+    intake: intake::Gate,
+}
+
+impl Shared {
+    fn random() -> f64 {
+        rand::rng().random()
+    }
+
+    async fn pause(&self, backoff: Backoff, tries: u32) {
+        let until = self.clock.now() + backoff.wait(tries, Self::random());
+        self.clock.sleep_until(until).await;
+    }
+
+    /// Sees to it that what a change made due is done in time.
+    fn schedule(&self, approval: &Arc<Approval>) {
+        if approval.wants_heartbeats() {
+            self.heartbeat.set(crate::store::first_heartbeat(approval.task.taken, approval.task.heartbeat));
+        }
+        if let Some(deadline) = approval.expiry_due() {
+            self.expiry.set(deadline);
+        }
+        if approval.wants_delivery() && !self.fast_lane.offer(approval) {
+            self.delivery.set(self.clock.now());
+        }
+    }
+}
+
+/// Tells the worker of changes that others made.
+#[derive(Clone)]
+pub struct WorkerHandle(Arc<Shared>);
+
+impl WorkerHandle {
+    /// An approval was decided or cancelled: its answer is to be delivered now.
+    pub fn decided(&self, approval: &Arc<Approval>) {
+        self.0.schedule(approval);
+    }
+
+    /// Cancels all that is pending of a workflow.
+    pub async fn cancel_all(&self, workflow: &str, by: &Principal, reason: &str) -> Result<(), StoreError> {
+        let store = &self.0.store;
+        let mut query = ListQuery {
+            filter: Filter { workflow: Some(workflow.to_owned()), ..Filter::default() },
+            statuses: vec![Status::Pending],
+            order: Order::OldestFirst,
+            after: None,
+            limit: 256,
+        };
+        loop {
+            let page = store.list(query.clone()).await?;
+            for approval in &page.approvals {
+                let command = Command::Cancel { by: by.clone(), reason: reason.to_owned() };
+                store.execute(&approval.id, command, self.0.clock.now(), None).await?;
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// The running worker.
+pub struct Worker {
+    shared: Arc<Shared>,
+    polling: CancellationToken,
+    working: CancellationToken,
+    pollers: TaskTracker,
+    loops: TaskTracker,
+}
+
+impl Worker {
+    /// Starts all parts.
+    #[must_use]
+    pub fn start(
+        store: SharedStore,
+        stepfunctions: SharedStepFunctions,
+        clock: SharedClock,
+        workflows: Arc<Workflows>,
+        options: WorkerOptions,
+    ) -> Self {
+        let (fast_lane, decided) = delivery::FastLane::new();
+        let shared = Arc::new(Shared {
+            store,
+            stepfunctions,
+            clock,
+            workflows,
+            options,
+            heartbeat: Alarm::default(),
+            delivery: Alarm::default(),
+            expiry: Alarm::default(),
+            fast_lane,
+            intake: intake::Gate::default(),
+        });
+        let worker = Self {
+            shared: Arc::clone(&shared),
+            polling: CancellationToken::new(),
+            working: CancellationToken::new(),
+            pollers: TaskTracker::new(),
+            loops: TaskTracker::new(),
+        };
+        worker.supervise("delivery", {
+            let decided = Arc::new(tokio::sync::Mutex::new(decided));
+            move |shared, stop| {
+                let decided = Arc::clone(&decided);
+                async move { delivery::run(&shared, &mut *decided.lock().await, &stop).await }
+            }
+        });
+        worker.supervise("heartbeat", |shared, stop| async move { heartbeat::run(&shared, &stop).await });
+        worker.supervise("expiry", |shared, stop| async move { expiry::run(&shared, &stop).await });
+        worker.supervise("detached", |shared, stop| async move { detached::run(&shared, &stop).await });
+        worker.pollers.spawn(poller::run(shared, worker.polling.clone(), worker.working.clone()));
+        worker.pollers.close();
+        worker.loops.close();
+        worker
+    }
+
+    /// For whoever decides.
+    #[must_use]
+    pub fn handle(&self) -> WorkerHandle {
+        WorkerHandle(Arc::clone(&self.shared))
+    }
+
+    /// Takes no more tasks: opens no more polls, and returns when those that are open have ended and their tasks are
+    /// stored.
+    pub async fn stop_polling(&self) {
+        self.polling.cancel();
+        self.pollers.wait().await;
+    }
+
+    /// Ends heartbeats, deliveries and the rest, after what is in hand.
+    pub async fn stop(&self) {
+        self.polling.cancel();
+        self.working.cancel();
+        self.loops.wait().await;
+    }
+
+    /// Runs a part until it is told to stop: after an error or a panic it starts anew, from the store.
+    fn supervise<F, W>(&self, name: &'static str, part: F)
+    where
+        F: Fn(Arc<Shared>, CancellationToken) -> W + Send + 'static,
+        W: Future<Output = Result<(), StoreError>> + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        let stop = self.working.clone();
+        self.loops.spawn(async move {
+            let mut tries = 0;
+            loop {
+                let run = part(Arc::clone(&shared), stop.clone());
+                match std::panic::AssertUnwindSafe(run).catch_unwind().await {
+                    Ok(Ok(())) => return,
+                    Ok(Err(StoreError::Closed)) => return,
+                    Ok(Err(error)) => warn!(part = name, error = &error as &dyn std::error::Error, "part failed"),
+                    Err(_) => error!(part = name, "part panicked"),
+                }
+                tries += 1;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = shared.pause(Backoff::STORE, tries) => {}
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,125 @@
+//! Takes tasks from Step Functions: open polls per activity, as many as there is demand for.
+//!
+//! A poll is opened only while every task that was taken is stored or about to be: with the store away, polling stops.
+//! Dropping an open poll may lose a task for a heartbeat interval, so polls are never dropped: they are let end.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+use super::{Shared, backoff::Backoff, intake};
+use crate::{stepfunctions::Failure, workflows::WorkflowMap};
+
+/// One activity's polls.
+struct Activity {
+    arn: String,
+    open: AtomicUsize,
+    stop: CancellationToken,
+}
+
+pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken, abandon: CancellationToken) {
+    let mut workflows = shared.workflows.subscribe();
+    let mut active: HashMap<String, Arc<Activity>> = HashMap::new();
+    let polls = TaskTracker::new();
+    loop {
+        let wanted = Arc::clone(&workflows.borrow_and_update());
+        follow(&shared, &wanted, &mut active, &polls, &stop, &abandon);
+        tokio::select! {
+            () = stop.cancelled() => break,
+            changed = workflows.changed() => if changed.is_err() { break },
+        }
+    }
+    polls.close();
+    polls.wait().await;
+}
+
+/// Starts and ends polling so that it fits the workflows there are.
+fn follow(
+    shared: &Arc<Shared>,
+    wanted: &WorkflowMap,
+    active: &mut HashMap<String, Arc<Activity>>,
+    polls: &TaskTracker,
+    stop: &CancellationToken,
+    abandon: &CancellationToken,
+) {
+    active.retain(|arn, activity| {
+        let keep = wanted.values().any(|workflow| workflow.record.activity_arn == *arn);
+        if !keep {
+            activity.stop.cancel();
+        }
+        keep
+    });
+    for workflow in wanted.values() {
+        let arn = &workflow.record.activity_arn;
+        if active.contains_key(arn) {
+            continue;
+        }
+        let activity =
+            Arc::new(Activity { arn: arn.clone(), open: AtomicUsize::new(0), stop: stop.child_token() });
+        for _ in 0..shared.options.min_polls.max(1) {
+            open(shared, &activity, polls, abandon);
+        }
+        active.insert(arn.clone(), activity);
+    }
+}
+
+/// Opens one more poll, if there may be one more.
+fn open(shared: &Arc<Shared>, activity: &Arc<Activity>, polls: &TaskTracker, abandon: &CancellationToken) {
+    let limit = shared.options.max_polls.max(1);
+    let more = |open: usize| (open < limit).then_some(open + 1);
+    if activity.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok() {
+        let poll = poll(Arc::clone(shared), Arc::clone(activity), polls.clone(), abandon.clone());
+        polls.spawn(poll);
+    }
+}
+
+/// Polls until told to stop, or until there is less demand than polls.
+async fn poll(shared: Arc<Shared>, activity: Arc<Activity>, polls: TaskTracker, abandon: CancellationToken) {
+    let mut failures = 0;
+    loop {
+        tokio::select! {
+            () = activity.stop.cancelled() => break,
+            () = shared.intake.ready() => {}
+        }
+        if activity.stop.is_cancelled() {
+            break;
+        }
+        match shared.stepfunctions.get_activity_task(&activity.arn, &shared.options.name).await {
+            Ok(Some(task)) => {
+                failures = 0;
+                if !activity.stop.is_cancelled() {
+                    open(&shared, &activity, &polls, &abandon);
+                }
+                intake::take(&shared, &activity.arn, task, &abandon).await;
+            }
+            Ok(None) => {
+                failures = 0;
+                let spare = |open: usize| (open > shared.options.min_polls.max(1)).then(|| open - 1);
+                if activity.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, spare).is_ok() {
+                    return;
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                match error.failure {
+                    Failure::Throttled | Failure::Unknown => debug!(%error, failures, "poll failed"),
+                    Failure::Gone | Failure::TimedOut | Failure::Denied | Failure::Refused => {
+                        warn!(%error, failures, activity = activity.arn, "poll failed");
+                    }
+                }
+                tokio::select! {
+                    () = activity.stop.cancelled() => break,
+                    () = shared.pause(Backoff::CALLS, failures) => {}
+                }
+            }
+        }
+    }
+    activity.open.fetch_sub(1, Ordering::AcqRel);
+}
