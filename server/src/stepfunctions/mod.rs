@@ -1,12 +1,20 @@
 //! The narrow port to Step Functions, as the worker needs it: one trait, its SDK implementation, and what a failed call
 //! means.
 
+mod classify;
+mod redact;
+mod sdk;
+#[cfg(test)]
+mod sdk_tests;
+
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::approval::TaskToken;
+
+pub use self::sdk::{Sdk, load_config, local_config};
 
 /// A task that was handed out. It is handed out exactly once.
 #[derive(Debug, Clone)]
@@ -159,10 +167,11 @@ pub trait StepFunctions: Send + Sync + 'static {
     /// Tells where an execution stands.
     async fn describe_execution(&self, execution_arn: &str) -> Result<Execution, CallError>;
 
-    /// A page of an execution's history, oldest first, and the token of the next page.
+    /// A page of an execution's history (up to 1,000 events), oldest or newest first, and the token of the next page.
     async fn execution_history(
         &self,
         execution_arn: &str,
+        newest_first: bool,
         next_token: Option<String>,
     ) -> Result<(Vec<HistoryEvent>, Option<String>), CallError>;
 }
