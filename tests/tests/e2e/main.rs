@@ -1,1 +1,15 @@
+//! End to end: the real server and CLI, over the wire, on free ports and in folders of their own.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bad_config;
+mod bad_input;
+mod bad_requests;
+mod bare_input;
+mod health_reflection;
+mod localstack;
+mod main_job;
+mod readme;
+mod restart;
+mod shutdown;
+mod two_workflows;
+mod watch;

@@ -1,0 +1,139 @@
+//! A server that can't start says why, in one place, with an exit code of its own, and leaves nothing behind.
+
+use std::{fs, net::TcpListener, path::Path};
+
+use approve_tests::{
+    DEADLINE, Server, binaries,
+    process::{Process, command},
+    server::write_config,
+};
+use tempfile::TempDir;
+
+/// As `approve-server --help` lists them.
+const CONFIG: i32 = 3;
+const LISTEN: i32 = 4;
+const STORE: i32 = 5;
+
+struct Refused {
+    code: i32,
+    stderr: String,
+}
+
+impl Refused {
+    fn assert(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, code, "{}", self.stderr);
+        for part in parts {
+            assert!(self.stderr.contains(part), "stderr lacks {part:?}:\n{}", self.stderr);
+        }
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+    }
+}
+
+/// Runs a server that is expected to end by itself.
+async fn refused(folder: &Path, args: &[&str]) -> Refused {
+    let mut command = command(binaries::server(), folder);
+    command.args(args).env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    let mut process = Process::spawn("refused", command, folder);
+    let status = process.exit(DEADLINE).await;
+    Refused { code: status.code().unwrap_or(-1), stderr: process.stderr() }
+}
+
+async fn refused_config(text: &str) -> Refused {
+    let folder = TempDir::new().unwrap();
+    let path = write_config(folder.path(), text);
+    refused(folder.path(), &["serve", "--config", path.to_str().unwrap(), "--listen", "127.0.0.1:0"]).await
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_named_with_the_nearest_known_one() {
+    refused_config("[aws]\nregoin = \"us-east-1\"\n").await.assert(CONFIG, &["regoin", "region", "approve.toml"]);
+    refused_config("[wroker]\nmax_polls = 1\n").await.assert(CONFIG, &["wroker", "worker"]);
+}
+
+#[tokio::test]
+async fn a_value_of_the_wrong_type_is_named() {
+    refused_config("[log]\nformat = \"xml\"\n").await.assert(CONFIG, &["log.format"]);
+    refused_config("[worker]\nmax_polls = \"many\"\n").await.assert(CONFIG, &["worker.max_polls"]);
+    refused_config("[log\n").await.assert(CONFIG, &["approve.toml"]);
+}
+
+#[tokio::test]
+async fn a_config_that_does_not_exist_is_named() {
+    let folder = TempDir::new().unwrap();
+    let missing = folder.path().join("missing.toml");
+    refused(folder.path(), &["serve", "--config", missing.to_str().unwrap()]).await.assert(CONFIG, &["missing.toml"]);
+}
+
+#[tokio::test]
+async fn without_identity_only_loopback_is_served() {
+    let folder = TempDir::new().unwrap();
+    let path = write_config(folder.path(), "");
+    let args = ["serve", "--config", path.to_str().unwrap(), "--listen", "0.0.0.0:0"];
+    refused(folder.path(), &args).await.assert(CONFIG, &["0.0.0.0"]);
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+
+    let grpc = ["dev", "--data-dir", data, "--listen", &address, "--aws-listen", "127.0.0.1:0"];
+    refused(folder.path(), &grpc).await.assert(LISTEN, &[&address, "in use"]);
+    let aws = ["dev", "--data-dir", data, "--listen", "127.0.0.1:0", "--aws-listen", &address];
+    refused(folder.path(), &aws).await.assert(LISTEN, &[&address, "in use"]);
+    let port = taken.local_addr().unwrap().port().to_string();
+    refused(folder.path(), &["local-aws", "--port", &port]).await.assert(LISTEN, &[&port, "in use"]);
+}
+
+#[tokio::test]
+async fn a_data_folder_that_can_not_be_written_is_named() {
+    let folder = TempDir::new().unwrap();
+    // Below a file there can be no folder, not even for root.
+    fs::write(folder.path().join("file"), "").unwrap();
+    let data = folder.path().join("file/data");
+    let data = data.to_str().unwrap();
+    let args = ["dev", "--data-dir", data, "--listen", "127.0.0.1:0", "--aws-listen", "127.0.0.1:0"];
+    refused(folder.path(), &args).await.assert(STORE, &[data]);
+}
+
+#[tokio::test]
+async fn a_data_folder_is_used_by_one_server_at_a_time() {
+    let server = Server::dev_without_workflows().await;
+    let data = server.data_dir();
+    let data = data.to_str().unwrap();
+    let args = ["dev", "--data-dir", data, "--listen", "127.0.0.1:0", "--aws-listen", "127.0.0.1:0"];
+    let folder = TempDir::new().unwrap();
+    refused(folder.path(), &args).await.assert(STORE, &[data]);
+}
+
+#[tokio::test]
+async fn a_data_folder_of_a_newer_version_is_left_alone() {
+    let mut server = Server::dev_without_workflows().await;
+    assert_eq!(server.stop(DEADLINE).await, Some(0));
+    let database = database(&server.data_dir());
+    // SQLite keeps the schema's version in its header: 4 bytes, big-endian, at 60.
+    let mut bytes = fs::read(&database).unwrap();
+    bytes[60..64].copy_from_slice(&9_999_u32.to_be_bytes());
+    fs::write(&database, &bytes).unwrap();
+
+    let data = server.data_dir();
+    let data = data.to_str().unwrap();
+    let args = ["dev", "--data-dir", data, "--listen", "127.0.0.1:0", "--aws-listen", "127.0.0.1:0"];
+    refused(server.folder(), &args).await.assert(STORE, &["9999", "newer"]);
+
+    assert_eq!(fs::read(&database).unwrap(), bytes, "it was written to");
+}
+
+/// The one SQLite database in a folder.
+fn database(folder: &Path) -> std::path::PathBuf {
+    let mut found = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0")));
+    let database = found.next().expect("a database in the data folder");
+    assert_eq!(found.next(), None);
+    database
+}

@@ -1,0 +1,128 @@
+//! The README's commands are those of the programs.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use approve_tests::binaries;
+
+fn readme() -> String {
+    fs::read_to_string(binaries::repository().join("README.md")).unwrap()
+}
+
+/// The fenced blocks: language and text.
+fn blocks(text: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in text.lines() {
+        match (&mut open, line.trim_start().strip_prefix("```")) {
+            (None, Some(language)) => open = Some((language.trim().to_owned(), String::new())),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some((_, block)), None) => *block += &format!("{line}\n"),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    blocks
+}
+
+/// The command lines in the shell blocks, prompts and continuations removed.
+fn commands(text: &str) -> Vec<String> {
+    blocks(text)
+        .into_iter()
+        .filter(|(language, _)| matches!(language.as_str(), "" | "sh" | "bash" | "console"))
+        .flat_map(|(_, block)| {
+            let block = block.replace("\\\n", " ");
+            block.lines().map(|line| line.trim_start_matches("$ ").trim().to_owned()).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn every_command_line_of_the_programs_is_one_that_they_know() {
+    let mut checked = BTreeMap::new();
+    for line in commands(&readme()) {
+        for (program, path) in [("approve-cli", binaries::cli()), ("approve-server", binaries::server())] {
+            let Some(at) = line.find(program) else { continue };
+            let args: Vec<_> = words(&line[at + program.len()..]);
+            let args: Vec<_> = args.iter().map(String::as_str).filter(|arg| *arg != "--").collect();
+            let subcommands: Vec<_> = args.iter().take_while(|arg| is_subcommand(arg)).copied().collect();
+            let help = help_of(&path, &subcommands);
+            for flag in args.iter().filter(|arg| arg.starts_with("--") && arg.len() > 2) {
+                let flag = flag.split('=').next().unwrap();
+                assert!(
+                    help.contains(flag),
+                    "{line}\n{program} {} does not know {flag}\n{help}",
+                    subcommands.join(" ")
+                );
+            }
+            checked.insert(line.clone(), program);
+        }
+    }
+    assert!(checked.values().any(|program| *program == "approve-cli"), "no command line found: {checked:?}");
+    assert!(checked.values().any(|program| *program == "approve-server"), "no command line found: {checked:?}");
+}
+
+#[test]
+fn blocks_of_help_are_what_the_programs_print() {
+    for (_, block) in blocks(&readme()) {
+        let Some((first, shown)) = block.split_once('\n') else { continue };
+        let Some(line) = first.strip_prefix("$ ").filter(|line| line.ends_with("--help")) else { continue };
+        let mut words = line.split_whitespace();
+        let path = match words.next() {
+            Some("approve-cli") => binaries::cli(),
+            Some("approve-server") => binaries::server(),
+            other => panic!("{other:?}"),
+        };
+        let args: Vec<_> = words.filter(|word| *word != "--help").collect();
+        assert_eq!(shown.trim(), help_of(&path, &args).trim(), "{line}");
+    }
+}
+
+#[test]
+fn links_lead_to_files_that_exist() {
+    let text = readme();
+    for file in ["server/ARCHITECTURE.md", "LICENSE"] {
+        assert!(text.contains(&format!("({file})")), "the README does not link {file}");
+    }
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find("](") {
+        rest = &rest[at + 2..];
+        let target = rest[..rest.find(')').unwrap()].split('#').next().unwrap();
+        let elsewhere = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
+        assert!(elsewhere || binaries::repository().join(target).exists(), "{target} does not exist");
+    }
+}
+
+#[test]
+fn the_test_command_is_named() {
+    assert!(commands(&readme()).iter().any(|line| line == "tests/run"), "the README does not name tests/run");
+}
+
+fn help_of(program: &Path, subcommands: &[&str]) -> String {
+    let output = Command::new(program).args(subcommands).arg("--help").env("COLUMNS", "100").output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{} {} --help: {error}", program.display(), subcommands.join(" "));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn is_subcommand(word: &str) -> bool {
+    const VALUES: &[&str] = &["apr_", "bash", "zsh", "fish"];
+    let letters = word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    letters && !word.starts_with('-') && !VALUES.iter().any(|value| word.starts_with(value))
+}
+
+/// The words of a command line up to a comment, pipe or redirection; quotes keep words together.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '#' | '|' | '>' | ';' | '&') => break,
+            (None, c) if c.is_whitespace() => words.push(String::new()),
+            (_, c) => words.last_mut().unwrap().push(c),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
