@@ -388,7 +388,7 @@ fn bind(
         token: token.clone(),
         taken: now,
         attempt,
-        count: next.task.count + 1,
+        count: next.task.count.saturating_add(1),
         heartbeat: heartbeat.or(next.task.heartbeat),
         detached: None,
     };
@@ -417,7 +417,7 @@ fn settle(
     }
     next.task.state = TaskState::Closed;
     next.delivery.state = state;
-    next.delivery.attempts += attempts;
+    next.delivery.attempts = next.delivery.attempts.saturating_add(attempts);
     next.delivery.settled = Some(now);
     Ok(())
 }

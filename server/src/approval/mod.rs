@@ -1,8 +1,12 @@
 //! The domain, pure: no clock, no I/O. `(state, command, now) → (state, events)` or a refusal.
 
 mod answer;
+#[cfg(test)]
+pub(crate) mod arbitrary;
 mod id;
 mod machine;
+#[cfg(test)]
+mod properties;
 mod request;
 mod rule;
 
