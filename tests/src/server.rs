@@ -222,7 +222,9 @@ impl LocalAws {
 /// Writes `approve.toml` with the data folder in `folder`, and `more` after it.
 pub fn write_config(folder: &Path, more: &str) -> PathBuf {
     let path = folder.join("approve.toml");
-    fs::write(&path, format!("data_dir = {:?}\n\n{more}", folder.join("data"))).unwrap();
+    // Open polls last a minute; no test depends on what they bring.
+    let shutdown = "[shutdown]\npoll_seconds = 1\n";
+    fs::write(&path, format!("data_dir = {:?}\n\n{shutdown}\n{more}", folder.join("data"))).unwrap();
     path
 }
 

@@ -13,7 +13,7 @@ use approve_tests::{
 };
 use tonic_types::StatusExt;
 
-/// Open polls may be let finish: up to a minute, and a little for the rest.
+/// The server's own deadline, and a little.
 const DRAIN: Duration = Duration::from_secs(90);
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn a_second_signal_exits_now() {
     let process = server.process();
     process.terminate();
     wait_for("the server to say that it drains", async || {
-        (process.stdout() + &process.stderr()).contains("drain").then_some(())
+        (process.stdout() + &process.stderr()).contains("stopping").then_some(())
     })
     .await;
     process.terminate();
