@@ -6,7 +6,7 @@ use crate::exit::Exit;
 
 /// See, watch and decide approvals of AWS Step Functions workflows.
 #[derive(Debug, Parser)]
-#[command(name = "approve-cli", version, after_help = after_help(), max_term_width = 100, propagate_version = true)]
+#[command(name = "approve-cli", version, after_help = after_help(), max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub global: Global,

@@ -16,7 +16,7 @@ impl Columns {
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_truncation_indicator("…");
         if style.is_enabled() {
-            table.enforce_styling();
+            table.enforce_styling().style_text_only();
         }
         let header = header.iter().map(|name| {
             let cell = Cell::new(name);

@@ -1,7 +1,5 @@
 //! A fake server with a few approvals, and the program run against it.
 
-#![allow(clippy::unwrap_used, reason = "a test's own helper")]
-
 use std::{
     pin::Pin,
     process::{Command, Output, Stdio},
@@ -157,7 +155,7 @@ impl ApprovalService for Fake {
         let request = request.into_inner();
         let mut approval = self.find(&request.approval_id)?;
         self.decisions.lock().unwrap().push(request.clone());
-        if request.etag == "old" {
+        if !request.etag.is_empty() && request.etag != approval.etag {
             return Err(refusal(Code::Aborted, "ETAG_MISMATCH", &[("etag", &approval.etag)]));
         }
         if request.decision() == Decision::Reject && request.comment.is_empty() {

@@ -1,6 +1,9 @@
 //! The program against a fake server: what it prints where, and how it ends.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
+mod interactive;
 
 use std::{
     io::{BufRead, BufReader, Read},

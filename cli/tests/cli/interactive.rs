@@ -1,0 +1,133 @@
+//! `decide` without flags, on a terminal.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{Read, Write},
+    os::unix::ffi::OsStrExt,
+    process::Child,
+};
+
+use approve_proto::v1::{ApprovalStatus, CommentPolicy, Decision, Rule};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::common::Running;
+
+/// The program, with a person at its terminal.
+struct Session {
+    child: Child,
+    terminal: File,
+    seen: String,
+}
+
+impl Session {
+    fn start(server: &Running, args: &[&str]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let terminal = File::options().read(true).write(true).open(OsStr::from_bytes(name.as_bytes())).unwrap();
+        let mut command = server.command(args);
+        command.env("NO_COLOR", "1").stdin(terminal.try_clone().unwrap()).stdout(terminal.try_clone().unwrap());
+        let child = command.stderr(terminal).spawn().unwrap();
+        Self { child, terminal: File::from(master), seen: String::new() }
+    }
+
+    /// Reads until the program asks this, and returns what came before.
+    fn until(&mut self, question: &str) -> String {
+        while !self.seen.contains(question) {
+            assert!(self.read(), "it never asked {question:?}:\n{}", self.seen);
+        }
+        let (before, after) = self.seen.split_once(question).unwrap();
+        let before = before.to_owned();
+        self.seen = after.to_owned();
+        before
+    }
+
+    fn answer(&mut self, answer: &str) {
+        self.terminal.write_all(answer.as_bytes()).unwrap();
+    }
+
+    fn end(mut self) -> (Option<i32>, String) {
+        while self.read() {}
+        (self.child.wait().unwrap().code(), self.seen)
+    }
+
+    /// False once the program has closed the terminal.
+    fn read(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        match self.terminal.read(&mut bytes) {
+            Ok(0) | Err(_) => false,
+            Ok(n) => {
+                self.seen.push_str(&String::from_utf8_lossy(&bytes[..n]).replace('\r', ""));
+                true
+            }
+        }
+    }
+}
+
+const ASK: &str = "[a/r/q] ";
+
+#[test]
+fn it_shows_the_facts_and_asks_until_it_is_answered() {
+    let server = Running::start();
+    let comment_policy = CommentPolicy::OnReject.into();
+    server.fake.approvals.lock().unwrap()[0].rule = Some(Rule { comment_policy, ..Rule::default() });
+    let mut session = Session::start(&server, &["decide", "one"]);
+    let page = session.until(ASK);
+    assert!(page.contains("Pay invoice 4711") && page.contains("\"amount\": 1200.50"), "{page}");
+    session.answer("what?\n");
+    session.until(ASK);
+    session.answer("r\n");
+    session.until("Comment (needed): ");
+    session.answer("\n");
+    session.until("Comment (needed): ");
+    session.answer("too much\n");
+    let (code, rest) = session.end();
+    assert_eq!(code, Some(0), "{rest}");
+    let decisions = server.fake.decisions.lock().unwrap();
+    assert_eq!(decisions.len(), 1);
+    assert_eq!((decisions[0].decision(), decisions[0].comment.as_str()), (Decision::Reject, "too much"));
+    assert_eq!(decisions[0].etag, "etag-one");
+}
+
+#[test]
+fn what_changed_since_it_was_shown_is_shown_again_and_not_decided() {
+    let server = Running::start();
+    let mut session = Session::start(&server, &["decide", "one", "--comment", "ok"]);
+    session.until(ASK);
+    {
+        let mut approvals = server.fake.approvals.lock().unwrap();
+        approvals[0].etag = "etag-changed".into();
+        approvals[0].description = "Now it costs more.".into();
+    }
+    session.answer("approve\n");
+    let page = session.until(ASK);
+    assert!(page.contains("it changed while you looked") && page.contains("Now it costs more."), "{page}");
+    session.answer("A\n");
+    let (code, rest) = session.end();
+    assert!(code == Some(0) && rest.contains("DELIVERED"), "{rest}");
+    let etags: Vec<_> = server.fake.decisions.lock().unwrap().iter().map(|decision| decision.etag.clone()).collect();
+    assert_eq!(etags, ["etag-one", "etag-changed"]);
+}
+
+#[test]
+fn whoever_leaves_decides_nothing() {
+    let server = Running::start();
+    for (asked, answer) in [(ASK, "q\n"), (ASK, "\u{4}")] {
+        let mut session = Session::start(&server, &["decide", "one"]);
+        session.until(asked);
+        session.answer(answer);
+        let (code, rest) = session.end();
+        assert!(code == Some(0) && rest.contains("nothing was decided"), "{rest}");
+    }
+    assert!(server.fake.decisions.lock().unwrap().is_empty());
+}
+
+#[test]
+fn what_is_final_is_not_asked_about() {
+    let server = Running::start();
+    server.fake.approvals.lock().unwrap()[0].status = ApprovalStatus::Expired.into();
+    let (code, rest) = Session::start(&server, &["decide", "one"]).end();
+    assert!(code == Some(5) && rest.contains("error: it is expired already"), "{rest}");
+}
