@@ -76,6 +76,19 @@ impl Server {
         Self::launch(folder, Launch::Serve { environment }).await
     }
 
+    /// `approve-server serve` with exactly this configuration file; the environment moves the data into the test's
+    /// folder, and AWS to `endpoint`.
+    pub async fn serve_config(text: &str, endpoint: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("approve.toml"), text).unwrap();
+        let data = folder.path().join("data").to_str().unwrap().to_owned();
+        let environment = vec![
+            ("APPROVE_SERVER__DATA_DIR".to_owned(), data),
+            ("APPROVE_SERVER__AWS__ENDPOINT".to_owned(), endpoint.to_owned()),
+        ];
+        Self::launch(folder, Launch::Serve { environment }).await
+    }
+
     async fn launch(folder: TempDir, launch: Launch) -> Self {
         let mut server = Self { process: None, ready: Ready::default(), folder, launch };
         server.start().await;

@@ -26,7 +26,7 @@ async fn a_malformed_approve_block_fails_the_task_and_names_the_field() {
         (r#"{"approve": {"title": 7}}"#, "approve.title"),
         (r#"{"approve": {"titel": "x"}}"#, "approve.titel"),
         (r#"{"approve": {"title": "  "}}"#, "approve.title"),
-        (r#"{"approve": {"requester": "ana"}}"#, "approve.requester"),
+        (r#"{"approve": {"requester": "group:finance"}}"#, "approve.requester"),
         (r#"{"approve": {"labels": {"a": 1}}}"#, "approve.labels.a"),
         (r#"{"approve": {"priority": "now"}}"#, "approve.priority"),
         (r#"{"approve": {"rule": {"required": "two"}}}"#, "approve.rule.required"),

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
-use approve_tests::binaries;
+use approve_tests::{LocalAws, Server, binaries, wait_for};
+use serde_json::{Value, json};
+
+use super::main_job::execution_ended;
 
 fn readme() -> String {
     fs::read_to_string(binaries::repository().join("README.md")).unwrap()
@@ -95,6 +98,65 @@ fn links_lead_to_files_that_exist() {
 #[test]
 fn the_test_command_is_named() {
     assert!(commands(&readme()).iter().any(|line| line == "tests/run"), "the README does not name tests/run");
+}
+
+#[tokio::test]
+async fn the_workflow_that_it_shows_does_what_it_says() {
+    let text = readme();
+    let server = Server::dev().await;
+    let states = format!("{{{}}}", block_with(&text, "json", "\"ApprovalStep\""));
+    let mut states: Value = serde_json::from_str(&states).unwrap();
+    states["Pay"] = json!({"Type": "Pass", "End": true});
+    states["NotApproved"] = json!({"Type": "Pass", "End": true});
+    let definition = json!({"StartAt": "ApprovalStep", "States": states});
+    fs::write(server.folder().join("pay.asl.json"), definition.to_string()).unwrap();
+    fs::write(server.folder().join("pay.toml"), block_with(&text, "toml", "definition_file")).unwrap();
+    let anybody = server.cli("ana");
+    anybody.run(&["workflow", "apply", server.folder().join("pay.toml").to_str().unwrap()]).await.ok();
+    let start = commands(&text).into_iter().find(|line| line.contains("start --workflow")).unwrap();
+    let start = words(start.trim_start_matches("approve-cli"));
+    let start: Vec<_> = start.iter().map(String::as_str).collect();
+    let workflow = start[start.iter().position(|word| *word == "--workflow").unwrap() + 1];
+
+    for (decision, states) in [("--approve", ["ApprovalStep", "Pay"]), ("--reject", ["ApprovalStep", "NotApproved"])] {
+        let execution = anybody.json(&start).await["execution_arn"].as_str().unwrap().to_owned();
+        let id = wait_for("the approval to be listed", async || {
+            let listed = anybody.json(&["list", "--workflow", workflow]).await;
+            listed.as_array().unwrap().first().map(|approval| approval["id"].as_str().unwrap().to_owned())
+        })
+        .await;
+        anybody.run(&["decide", &id, "--approve", "--group", "finance"]).await.exits(4);
+        server.cli("bo").run(&["decide", &id, decision]).await.exits(4);
+        server.cli("bo").run(&["decide", &id, decision, "--group", "finance"]).await.ok();
+        if decision == "--approve" {
+            assert_eq!(anybody.json(&["show", &id]).await["status"], "pending", "it takes two");
+            server.cli("cy").run(&["decide", &id, decision, "--group", "finance"]).await.ok();
+        }
+        let ended = execution_ended(&anybody, &execution).await;
+        assert_eq!(ended["status"], "succeeded", "{ended}");
+        let entered: Vec<_> = ended["states"].as_array().unwrap().iter().map(|state| state["name"].clone()).collect();
+        assert_eq!(entered, states);
+    }
+}
+
+#[tokio::test]
+async fn the_configuration_that_it_shows_is_one() {
+    let aws = LocalAws::start().await;
+    let text = block_with(&readme(), "toml", "data_dir");
+    let server = Server::serve_config(&text, aws.url()).await;
+    assert!(server.data_dir().is_dir(), "the environment comes before the file");
+    let mut server = server;
+    let said = server.process().stdout() + &server.process().stderr();
+    let lines = said.lines().filter(|line| !line.trim().is_empty());
+    assert!(lines.into_iter().all(|line| serde_json::from_str::<Value>(line).is_ok()), "not JSON:\n{said}");
+}
+
+/// The one block of a language that holds a text.
+fn block_with(text: &str, language: &str, holds: &str) -> String {
+    let mut found = blocks(text).into_iter().filter(|(of, block)| of == language && block.contains(holds));
+    let (_, block) = found.next().unwrap_or_else(|| panic!("no block of {language} holds {holds}"));
+    assert_eq!(found.next(), None, "more than one block of {language} holds {holds}");
+    block
 }
 
 fn help_of(program: &Path, subcommands: &[&str]) -> String {
