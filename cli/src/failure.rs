@@ -1,4 +1,4 @@
-use std::{error::Error as _, io};
+use std::io;
 
 use approve_client::Error;
 
@@ -55,7 +55,7 @@ impl Failure {
             return;
         }
         let style = Style::for_stderr();
-        let mut lines = vec![format!("{} {}", style.red("error:"), text::line(&self.line()))];
+        let mut lines = vec![format!("{} {}", style.red("error:"), text::line(&line(self)))];
         let client = match self {
             Self::Client(error) | Self::Explained { source: error, .. } => Some(error),
             _ => None,
@@ -76,19 +76,15 @@ impl Failure {
         // If stderr is gone too, there is nobody left to tell.
         let _ = io::Write::write_all(&mut io::stderr(), (lines.join("\n") + "\n").as_bytes());
     }
+}
 
-    /// The error and its causes on one line, nothing twice.
-    fn line(&self) -> String {
-        let mut line = self.to_string();
-        let mut source = self.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !line.contains(&cause_text) {
-                line.push_str(": ");
-                line.push_str(&cause_text);
-            }
-            source = cause.source();
-        }
-        line
+/// An error and what it comes from, on one line.
+pub(crate) fn line(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = error.to_string();
+    // Of a transport's chain of causes only the last says something to a person.
+    let root = std::iter::successors(error.source(), |cause| cause.source()).last().map(ToString::to_string);
+    match root {
+        Some(root) if !text.contains(&root) => format!("{text}: {root}"),
+        _ => text,
     }
 }

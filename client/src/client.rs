@@ -8,8 +8,8 @@ use tonic::{Request, Response, Status, service::interceptor::InterceptedService,
 
 use crate::{Config, Error, config::Identify};
 
-/// The largest message that is accepted: a page of approvals with their inputs.
-const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+/// The largest message that is accepted: a page of 1,000 approvals with the largest inputs.
+const MAX_MESSAGE_BYTES: usize = 300 * 1024 * 1024;
 
 type Transport = InterceptedService<Channel, Identify>;
 

@@ -9,7 +9,7 @@ use crate::{
     output::{approval, json::ApprovalJson},
 };
 
-const PAGE: u32 = 200;
+const PAGE: u32 = 100;
 
 pub(crate) async fn run(context: &Context, args: ListArgs) -> Result<Exit, Failure> {
     let statuses = statuses(&args.statuses);

@@ -8,7 +8,7 @@ use crate::{
     args::WatchArgs,
     context::Context,
     exit::Exit,
-    failure::Failure,
+    failure::{self, Failure},
     output::{approval, json::ApprovalJson, names::Name, text},
 };
 
@@ -76,14 +76,11 @@ impl<'a> Printer<'a> {
                 self.printed.values_mut().for_each(|printed| printed.stale = true);
                 Ok(())
             }
-            WatchEvent::Disconnected { cause, retry_in } => {
+            WatchEvent::Disconnected { cause, .. } => {
                 // Told once; how often it is tried since then is of no interest.
                 if std::mem::take(&mut self.connected) {
-                    let cause = text::line(&cause.to_string());
-                    self.context.out.note(&format!(
-                        "connection lost ({cause}); reconnecting, first in {:.1} s",
-                        retry_in.as_secs_f64()
-                    ));
+                    let cause = text::line(&failure::line(&*cause));
+                    self.context.out.note(&format!("{cause}; reconnecting"));
                 }
                 Ok(())
             }
