@@ -150,6 +150,12 @@ impl Engine {
         self.world.end_poll(poll);
     }
 
+    /// How many polls wait, over all activities.
+    #[must_use]
+    pub fn open_polls(&self) -> usize {
+        self.world.polls.len()
+    }
+
     /// Answers every open poll empty, as at the end of its time. For shutting down.
     pub fn end_all_polls(&mut self) {
         let mut polls: Vec<PollId> = self.world.polls.keys().copied().collect();

@@ -2,7 +2,7 @@
 //!
 //! | request | does |
 //! |---|---|
-//! | `GET /_sfn-local/health` | 200 when serving |
+//! | `GET /_sfn-local/health` | 200 when serving, with the number of open polls |
 //! | `GET`, `POST`, `DELETE /_sfn-local/faults` | reads, sets and clears the fault plan |
 //! | `POST /_sfn-local/clock` | `{"advance_millis": n}`, `{"stop": true}` or `{"stop": false}`; answers the time |
 
@@ -26,7 +26,9 @@ struct ClockChange {
 
 pub(super) fn handle(shared: &Shared, method: &Method, path: &str, body: &[u8]) -> Answer {
     let (status, value) = match (method.as_str(), path.trim_start_matches("/_sfn-local/")) {
-        ("GET", "health") => (StatusCode::OK, json!({"status": "ok"})),
+        ("GET", "health") => {
+            (StatusCode::OK, json!({"status": "ok", "open_polls": shared.call(|engine, _| engine.open_polls())}))
+        }
         ("GET", "faults") => (StatusCode::OK, report(shared)),
         ("POST", "faults") => match serde_json::from_slice::<FaultPlan>(body) {
             Ok(plan) => {
