@@ -40,7 +40,7 @@ impl Client {
 
     /// Returns all approvals, fetching page after page as they are taken. The stream ends after the first error, which
     /// is one of [`list`](Self::list).
-    pub fn list_all(&self, list: List) -> impl Stream<Item = Result<Approval, Error>> + Send + Unpin {
+    pub fn list_all(&self, list: List) -> impl Stream<Item = Result<Approval, Error>> + Send + Unpin + use<> {
         let client = self.clone();
         let pages = stream::try_unfold(Some(list), move |list| {
             let client = client.clone();

@@ -72,7 +72,7 @@ impl Client {
         &self,
         spec: WorkflowSpec,
         adopt: bool,
-    ) -> impl Stream<Item = Result<ApplyEvent, Error>> + Send + Unpin {
+    ) -> impl Stream<Item = Result<ApplyEvent, Error>> + Send + Unpin + use<> {
         let client = self.clone();
         let timeout = client.config().provisioning_timeout;
         let message = ApplyWorkflowRequest { spec: Some(spec), adopt };

@@ -13,10 +13,14 @@ use std::{
 use approve_client::{
     Approval, Client, Config, Credentials,
     proto::{
-        Bookmark, DecideRequest, DecideResponse, GetApprovalRequest, GetApprovalResponse, ListApprovalsRequest,
-        ListApprovalsResponse, StreamPendingApprovalsRequest, StreamPendingApprovalsResponse,
+        ApplyWorkflowRequest, ApplyWorkflowResponse, Bookmark, DecideRequest, DecideResponse, DestroyWorkflowRequest,
+        DestroyWorkflowResponse, GetApprovalRequest, GetApprovalResponse, GetExecutionRequest, GetExecutionResponse,
+        GetWorkflowRequest, GetWorkflowResponse, ListApprovalsRequest, ListApprovalsResponse, ListWorkflowsRequest,
+        ListWorkflowsResponse, StartExecutionRequest, StartExecutionResponse, StreamPendingApprovalsRequest,
+        StreamPendingApprovalsResponse,
         approval_service_server::{ApprovalService, ApprovalServiceServer},
         stream_pending_approvals_response::Change,
+        workflow_service_server::{WorkflowService, WorkflowServiceServer},
     },
 };
 use futures::{Stream, StreamExt, stream};
@@ -51,6 +55,9 @@ pub(crate) struct State {
     pub decide_requests: Vec<DecideRequest>,
     pub approvals: Vec<Approval>,
     pub list_requests: Vec<ListApprovalsRequest>,
+    /// The responses of one ApplyWorkflow.
+    pub apply: Vec<Result<ApplyWorkflowResponse, Status>>,
+    pub apply_requests: Vec<ApplyWorkflowRequest>,
     pub metadata: Option<MetadataMap>,
     /// Whether connections are refused.
     pub down: bool,
@@ -97,8 +104,10 @@ impl Fake {
         let (client, mut near) = tokio::io::duplex(64 * 1024);
         let (mut far, server) = tokio::io::duplex(64 * 1024);
         let incoming = stream::iter([Ok::<_, std::io::Error>(server)]).chain(stream::pending());
-        let service = ApprovalServiceServer::new(self.clone());
-        let serve = Server::builder().add_service(service).serve_with_incoming(incoming);
+        let serve = Server::builder()
+            .add_service(ApprovalServiceServer::new(self.clone()))
+            .add_service(WorkflowServiceServer::new(self.clone()))
+            .serve_with_incoming(incoming);
         // What the server spawns ends when the wire does.
         let wire = tokio::spawn(async move {
             tokio::select! {
@@ -194,6 +203,49 @@ impl ApprovalService for Fake {
         let approvals = state.approvals[start..end].to_vec();
         state.list_requests.push(request);
         Ok(Response::new(ListApprovalsResponse { approvals, next_page_token }))
+    }
+}
+
+#[tonic::async_trait]
+impl WorkflowService for Fake {
+    type ApplyWorkflowStream = Pin<Box<dyn Stream<Item = Result<ApplyWorkflowResponse, Status>> + Send>>;
+
+    async fn apply_workflow(
+        &self,
+        request: Request<ApplyWorkflowRequest>,
+    ) -> Result<Response<Self::ApplyWorkflowStream>, Status> {
+        let mut state = self.state();
+        state.apply_requests.push(request.into_inner());
+        Ok(Response::new(Box::pin(stream::iter(std::mem::take(&mut state.apply)))))
+    }
+
+    async fn get_workflow(&self, _: Request<GetWorkflowRequest>) -> Result<Response<GetWorkflowResponse>, Status> {
+        Ok(Response::new(GetWorkflowResponse { workflow: None }))
+    }
+
+    async fn list_workflows(
+        &self,
+        _: Request<ListWorkflowsRequest>,
+    ) -> Result<Response<ListWorkflowsResponse>, Status> {
+        Err(Status::unimplemented("not in this script"))
+    }
+
+    async fn destroy_workflow(
+        &self,
+        _: Request<DestroyWorkflowRequest>,
+    ) -> Result<Response<DestroyWorkflowResponse>, Status> {
+        Err(Status::unimplemented("not in this script"))
+    }
+
+    async fn start_execution(
+        &self,
+        _: Request<StartExecutionRequest>,
+    ) -> Result<Response<StartExecutionResponse>, Status> {
+        Err(Status::unimplemented("not in this script"))
+    }
+
+    async fn get_execution(&self, _: Request<GetExecutionRequest>) -> Result<Response<GetExecutionResponse>, Status> {
+        Err(Status::unimplemented("not in this script"))
     }
 }
 
