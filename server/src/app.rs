@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use crate::{
     clock::{SharedClock, SystemClock},
+    entropy::SystemEntropy,
     config::{self, Config, ConfigError},
     grpc::{self, Approvals, WorkflowCalls},
     provision::{SdkControlPlane, Spec},
@@ -270,12 +271,14 @@ impl Parts {
             Arc::clone(&store),
             Arc::clone(&stepfunctions),
             Arc::clone(&clock),
+            Arc::new(SystemEntropy),
             Arc::clone(&workflows),
             WorkerOptions {
                 name: config.worker.name.clone().unwrap_or_else(|| format!("approve-server-{}", pid())),
                 min_polls: config.worker.min_polls,
                 max_polls: config.worker.max_polls,
                 heartbeats_per_second: config.worker.heartbeats_per_second,
+                deliveries_per_second: config.worker.deliveries_per_second,
                 deliveries: config.worker.deliveries,
                 detached_for: jiff::SignedDuration::from_secs(config.worker.detached_seconds.into()),
             },
@@ -301,7 +304,12 @@ impl Parts {
             clock: Arc::clone(&self.clock),
             closing: closing.clone(),
         };
-        let workflows = WorkflowCalls { provisioner: Arc::clone(&self.provisioner), worker: self.worker.handle() };
+        let calls = TaskTracker::new();
+        let workflows = WorkflowCalls {
+            provisioner: Arc::clone(&self.provisioner),
+            worker: self.worker.handle(),
+            applies: calls.clone(),
+        };
         let (routes, health) = grpc::routes(approvals, workflows)
             .await
             .map_err(|error| AppError::system("cannot serve reflection")(error.into()))?;
@@ -321,7 +329,6 @@ impl Parts {
                 TcpIncoming::from(listener).with_nodelay(Some(true)),
                 closing.clone().cancelled_owned(),
             );
-        let calls = TaskTracker::new();
         calls.spawn(async move {
             if let Err(error) = server.await {
                 warn!(error = &error as &dyn std::error::Error, "serving ended");

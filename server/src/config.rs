@@ -55,7 +55,9 @@ pub struct Worker {
     pub max_polls: usize,
     /// Heartbeats per second at most. At least 1.
     pub heartbeats_per_second: u32,
-    /// Deliveries under way at once. At least 1.
+    /// Answers per second at most. At least 1.
+    pub deliveries_per_second: u32,
+    /// Answers under way at once. At least 1.
     pub deliveries: usize,
     /// Seconds that a lost task's retry is waited for.
     pub detached_seconds: u32,
@@ -68,6 +70,7 @@ impl Default for Worker {
             min_polls: 100,
             max_polls: 500,
             heartbeats_per_second: 400,
+            deliveries_per_second: 400,
             deliveries: 64,
             detached_seconds: 900,
         }
@@ -220,6 +223,9 @@ impl Config {
         }
         if self.worker.heartbeats_per_second == 0 {
             return refuse("worker.heartbeats_per_second", "expected at least 1".to_owned());
+        }
+        if self.worker.deliveries_per_second == 0 {
+            return refuse("worker.deliveries_per_second", "expected at least 1".to_owned());
         }
         if self.worker.deliveries == 0 {
             return refuse("worker.deliveries", "expected at least 1".to_owned());

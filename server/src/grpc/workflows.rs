@@ -10,6 +10,7 @@ use approve_proto::v1::{
 };
 use futures::{Stream, StreamExt as _};
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -30,6 +31,8 @@ const MAX_STATES: usize = 1_000;
 pub(crate) struct WorkflowCalls {
     pub(crate) provisioner: Arc<Provisioner>,
     pub(crate) worker: WorkerHandle,
+    /// Waited for when the server stops.
+    pub(crate) applies: TaskTracker,
 }
 
 #[tonic::async_trait]
@@ -47,7 +50,7 @@ impl WorkflowService for WorkflowCalls {
         let provisioner = Arc::clone(&self.provisioner);
         let (sender, steps) = tokio::sync::mpsc::unbounded_channel();
         // A caller that goes away does not stop an apply half-way.
-        tokio::spawn(async move {
+        self.applies.spawn(async move {
             let report = |step: StepReport| {
                 let event = Event::Step(resource_step(step));
                 let _ = sender.send(Ok(ApplyWorkflowResponse { event: Some(event) }));

@@ -9,14 +9,14 @@ use crate::clock::Clock;
 
 /// The earliest time at which a loop has to look for work again. Set from anywhere, waited for by one loop.
 #[derive(Debug, Default)]
-pub struct Alarm {
+pub(super) struct Alarm {
     earliest: Mutex<Option<Timestamp>>,
     changed: Notify,
 }
 
 impl Alarm {
     /// Makes the loop look at `when`, or earlier.
-    pub fn set(&self, when: Timestamp) {
+    pub(super) fn set(&self, when: Timestamp) {
         let mut earliest = self.earliest.lock().unwrap_or_else(PoisonError::into_inner);
         if earliest.is_none_or(|known| when < known) {
             *earliest = Some(when);
@@ -25,7 +25,7 @@ impl Alarm {
     }
 
     /// Returns when it is time to look, and forgets that time.
-    pub async fn ring(&self, clock: &dyn Clock) {
+    pub(super) async fn ring(&self, clock: &dyn Clock) {
         loop {
             let earliest = *self.earliest.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(when) = earliest else {
@@ -33,6 +33,7 @@ impl Alarm {
                 continue;
             };
             tokio::select! {
+                biased;
                 () = clock.sleep_until(when) => {
                     *self.earliest.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     return;

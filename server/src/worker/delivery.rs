@@ -118,6 +118,7 @@ async fn deliver(shared: &Shared, approval: &Arc<Approval>) -> Result<(), StoreE
         return Ok(());
     };
     let token = approval.task.token.clone();
+    shared.delivery_rate.ready().await;
     let sent = match &answer {
         Answer::Success { output } => shared.stepfunctions.send_task_success(&token, output).await,
         Answer::Failure { error, cause } => shared.stepfunctions.send_task_failure(&token, error, cause).await,
@@ -172,7 +173,7 @@ async fn again(shared: &Shared, approval: &Arc<Approval>, error: &CallError) -> 
         Failure::Gone | Failure::TimedOut | Failure::Denied | Failure::Refused | Failure::Unknown => 1,
     };
     let tries = approval.delivery.attempts + 1;
-    let due = shared.clock.now() + Backoff::CALLS.wait(tries, Shared::random());
+    let due = shared.clock.now() + Backoff::CALLS.wait(tries, shared.random());
     debug!(approval = %approval.id, %error, tries, "delivery failed; trying again");
     let noted = DeliveryTry {
         id: approval.id.clone(),

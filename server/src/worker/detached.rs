@@ -27,6 +27,7 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
             look(shared, &approval).await?;
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(()),
             () = shared.clock.sleep_until(now + INTERVAL) => {}
         }

@@ -17,6 +17,7 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
     shared.expiry.set(shared.clock.now());
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(()),
             () = shared.expiry.ring(&*shared.clock) => {}
         }

@@ -1,10 +1,9 @@
 //! Keeps the tasks of pending approvals open: what is due by the store's index, earliest first, under a rate that leaves
 //! room for decisions.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -25,11 +24,10 @@ const BATCH: usize = 256;
 const CONCURRENCY: usize = 32;
 
 pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(), StoreError> {
-    let rate = NonZeroU32::new(shared.options.heartbeats_per_second).unwrap_or(NonZeroU32::MIN);
-    let limiter = RateLimiter::direct(Quota::per_second(rate));
     shared.heartbeat.set(shared.clock.now());
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(()),
             () = shared.heartbeat.ring(&*shared.clock) => {}
         }
@@ -38,7 +36,7 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
             shared.heartbeat.set(next);
         }
         let next: Vec<_> = stream::iter(due.items)
-            .map(|item| beat(shared, &limiter, item))
+            .map(|item| beat(shared, item))
             .buffer_unordered(CONCURRENCY)
             .filter_map(|next| async { next.transpose() })
             .collect()
@@ -54,20 +52,19 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
 /// Sends one heartbeat; its next time, unless its task turned out to be closed.
 async fn beat(
     shared: &Shared,
-    limiter: &DefaultDirectRateLimiter,
     item: HeartbeatDue,
 ) -> Result<Option<NextHeartbeat>, StoreError> {
-    limiter.until_ready().await;
+    shared.heartbeat_rate.ready().await;
     let interval = item.heartbeat.map_or(DEFAULT_HEARTBEAT, |known| known * 2 / 3);
     let wait = match shared.stepfunctions.send_task_heartbeat(&item.token).await {
-        Ok(()) => interval.mul_f64(1.0 - 0.1 * Shared::random()),
+        Ok(()) => interval.mul_f64(1.0 - 0.1 * shared.random()),
         Err(CallError { failure: Failure::Gone | Failure::TimedOut, .. }) => match lost(shared, &item).await? {
             None => return Ok(None),
             Some(wait) => wait,
         },
         Err(error) => {
             warn!(approval = %item.id, %error, "heartbeat failed");
-            SignedDuration::from_secs(1) + interval.mul_f64(0.05 * Shared::random())
+            SignedDuration::from_secs(1) + interval.mul_f64(0.05 * shared.random())
         }
     };
     Ok(Some(NextHeartbeat { id: item.id, token: item.token, due: shared.clock.now() + wait }))

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use uuid::Uuid;
 
 use super::{Shared, backoff::Backoff};
 use crate::{
     approval::{Approval, Request, Status, TaskInput, TaskState, parse_task_input},
+    entropy,
     stepfunctions::{ActivityTask, CallError, ExecutionStatus, Failure},
     store::{Admission, Admitted, DEFAULT_HEARTBEAT, IdentityUse},
     workflows::Workflow,
@@ -73,6 +73,7 @@ pub(super) async fn take(shared: &Shared, activity_arn: &str, task: ActivityTask
         }
     };
     tokio::select! {
+        biased;
         () = keep(shared, workflow, &task, input, heartbeat) => {}
         () = beats => {}
         () = abandon.cancelled() => warn!("told to stop before a task was stored; leaving it to its retry"),
@@ -87,13 +88,14 @@ async fn keep(
     heartbeat: Option<jiff::SignedDuration>,
 ) {
     let vouched = workflow.vouches_for_identity(input.request.source.state_name.as_deref());
+    let at = shared.clock.now();
     let mut admission = Admission {
-        uuid: Uuid::now_v7(),
+        uuid: entropy::uuid_v7(&*shared.entropy, at),
         token: task.token.clone(),
         task: input,
         heartbeat,
         identity: if vouched { IdentityUse::Trusted { checked: None } } else { IdentityUse::Distrusted },
-        at: shared.clock.now(),
+        at,
     };
     let mut closed = None;
     let mut failures = 0;

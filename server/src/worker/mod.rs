@@ -10,18 +10,19 @@ mod expiry;
 mod heartbeat;
 mod intake;
 mod poller;
+mod rate;
 
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use rand::RngExt as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, warn};
 
-use self::{alarm::Alarm, backoff::Backoff};
+use self::{alarm::Alarm, backoff::Backoff, rate::Rate};
 use crate::{
     approval::{Approval, Command, Principal, Status},
     clock::SharedClock,
+    entropy::{self, SharedEntropy},
     stepfunctions::SharedStepFunctions,
     store::{Filter, ListQuery, Order, SharedStore, StoreError},
     workflows::Workflows,
@@ -38,7 +39,9 @@ pub struct WorkerOptions {
     pub max_polls: usize,
     /// Heartbeats per second at most.
     pub heartbeats_per_second: u32,
-    /// Deliveries that may be under way at once.
+    /// Answers per second at most.
+    pub deliveries_per_second: u32,
+    /// Answers that may be under way at once.
     pub deliveries: usize,
     /// How long a lost task's retry is waited for.
     pub detached_for: jiff::SignedDuration,
@@ -49,8 +52,11 @@ pub(crate) struct Shared {
     pub(crate) store: SharedStore,
     pub(crate) stepfunctions: SharedStepFunctions,
     pub(crate) clock: SharedClock,
+    pub(crate) entropy: SharedEntropy,
     pub(crate) workflows: Arc<Workflows>,
     pub(crate) options: WorkerOptions,
+    heartbeat_rate: Rate,
+    delivery_rate: Rate,
     heartbeat: Alarm,
     delivery: Alarm,
     expiry: Alarm,
@@ -59,12 +65,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn random() -> f64 {
-        rand::rng().random()
+    fn random(&self) -> f64 {
+        entropy::fraction(&*self.entropy)
     }
 
     async fn pause(&self, backoff: Backoff, tries: u32) {
-        let until = self.clock.now() + backoff.wait(tries, Self::random());
+        let until = self.clock.now() + backoff.wait(tries, self.random());
         self.clock.sleep_until(until).await;
     }
 
@@ -132,6 +138,7 @@ impl Worker {
         store: SharedStore,
         stepfunctions: SharedStepFunctions,
         clock: SharedClock,
+        entropy: SharedEntropy,
         workflows: Arc<Workflows>,
         options: WorkerOptions,
     ) -> Self {
@@ -139,7 +146,10 @@ impl Worker {
         let shared = Arc::new(Shared {
             store,
             stepfunctions,
+            heartbeat_rate: Rate::new(options.heartbeats_per_second, Arc::clone(&clock)),
+            delivery_rate: Rate::new(options.deliveries_per_second, Arc::clone(&clock)),
             clock,
+            entropy,
             workflows,
             options,
             heartbeat: Alarm::default(),
@@ -211,6 +221,7 @@ impl Worker {
                 }
                 tries += 1;
                 tokio::select! {
+                    biased;
                     () = stop.cancelled() => return,
                     () = shared.pause(Backoff::STORE, tries) => {}
                 }

@@ -4,7 +4,7 @@
 //! Dropping an open poll may lose a task for a heartbeat interval, so polls are never dropped: they are let end.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -26,12 +26,13 @@ struct Activity {
 
 pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken, abandon: CancellationToken) {
     let mut workflows = shared.workflows.subscribe();
-    let mut active: HashMap<String, Arc<Activity>> = HashMap::new();
+    let mut active: BTreeMap<String, Arc<Activity>> = BTreeMap::new();
     let polls = TaskTracker::new();
     loop {
         let wanted = Arc::clone(&workflows.borrow_and_update());
         follow(&shared, &wanted, &mut active, &polls, &stop, &abandon);
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
             changed = workflows.changed() => if changed.is_err() { break },
         }
@@ -44,7 +45,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken, abandon: C
 fn follow(
     shared: &Arc<Shared>,
     wanted: &WorkflowMap,
-    active: &mut HashMap<String, Arc<Activity>>,
+    active: &mut BTreeMap<String, Arc<Activity>>,
     polls: &TaskTracker,
     stop: &CancellationToken,
     abandon: &CancellationToken,
@@ -85,6 +86,7 @@ async fn poll(shared: Arc<Shared>, activity: Arc<Activity>, polls: TaskTracker, 
     let mut failures = 0;
     loop {
         tokio::select! {
+            biased;
             () = activity.stop.cancelled() => break,
             () = shared.intake.ready() => {}
         }
@@ -115,6 +117,7 @@ async fn poll(shared: Arc<Shared>, activity: Arc<Activity>, polls: TaskTracker, 
                     }
                 }
                 tokio::select! {
+                    biased;
                     () = activity.stop.cancelled() => break,
                     () = shared.pause(Backoff::CALLS, failures) => {}
                 }
