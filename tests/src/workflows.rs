@@ -46,6 +46,24 @@ pub const ASK: &str = r#"{
   }
 }"#;
 
+/// [`ASK`] with a heartbeat of so many seconds, and a Retry for lost ones.
+pub fn ask_retrying(heartbeat_seconds: u32) -> String {
+    let mut definition: serde_json::Value = serde_json::from_str(ASK).unwrap();
+    let step = &mut definition["States"]["Ask"];
+    step["HeartbeatSeconds"] = heartbeat_seconds.into();
+    step["Retry"] = serde_json::json!([{
+        "ErrorEquals": ["States.HeartbeatTimeout", "States.Timeout"],
+        "IntervalSeconds": 1, "MaxAttempts": 99, "BackoffRate": 1.0
+    }]);
+    definition.to_string()
+}
+
+/// A state machine that does nothing for so many seconds of Step Functions' own clock.
+pub fn waiting(seconds: u32) -> String {
+    let wait = serde_json::json!({"Type": "Wait", "Seconds": seconds, "End": true});
+    serde_json::json!({"StartAt": "Wait", "States": {"Wait": wait}}).to_string()
+}
+
 /// An input for [`ASK`].
 pub fn ask_input(title: &str, requester: &str) -> String {
     serde_json::json!({"title": title, "requester": requester, "labels": {"team": "billing"}}).to_string()

@@ -6,6 +6,7 @@ mod bad_input;
 mod bad_requests;
 mod bare_input;
 mod health_reflection;
+mod lifecycle;
 mod localstack;
 mod main_job;
 mod readme;

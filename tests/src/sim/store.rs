@@ -1,0 +1,197 @@
+//! One server's store, with everything that goes wrong on the way to it: away for a while, dead before a commit, dead
+//! after it.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use approve_server::{
+    approval::{Approval, ApprovalId, Command},
+    store::{
+        Admission, Admitted, Changes, DeliveryTry, Due, Executed, HeartbeatDue, HistoryEntry, ListQuery, NextHeartbeat,
+        Page, RequestKey, Revision, Store, StoreError, WorkflowRecord,
+    },
+};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::life::Life;
+
+/// A store that can be taken away.
+pub struct FragileStore {
+    inner: Mutex<Option<Arc<dyn Store>>>,
+    head: watch::Receiver<Revision>,
+    life: Life,
+    away: AtomicBool,
+    /// Ends the server's life at the next write: before its commit, or after.
+    die: Mutex<Option<Die>>,
+}
+
+/// When a server dies at a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Die {
+    /// Nothing is written.
+    BeforeCommit,
+    /// It is written, and nobody is told.
+    AfterCommit,
+}
+
+impl FragileStore {
+    /// Around a store, for a server.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Store>, life: Life) -> Self {
+        let head = inner.head();
+        Self { inner: Mutex::new(Some(inner)), head, life, away: AtomicBool::new(false), die: Mutex::new(None) }
+    }
+
+    /// It can't be reached, or can be again.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// The server dies at its next write.
+    pub fn die_at_next_write(&self, when: Die) {
+        *self.die.lock().unwrap_or_else(PoisonError::into_inner) = Some(when);
+    }
+
+    /// Lets go of the store, as the end of a process does.
+    pub fn take(&self) -> Option<Arc<dyn Store>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    async fn reach(&self) -> Result<Arc<dyn Store>, StoreError> {
+        tokio::task::yield_now().await;
+        self.life.check().await;
+        if self.away.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("the store is away".into()));
+        }
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)
+    }
+
+    async fn read<T, W>(&self, act: impl FnOnce(Arc<dyn Store>) -> W) -> Result<T, StoreError>
+    where
+        W: Future<Output = Result<T, StoreError>>,
+    {
+        let answer = act(self.reach().await?).await;
+        self.life.check().await;
+        answer
+    }
+
+    async fn write<T, W>(&self, act: impl FnOnce(Arc<dyn Store>) -> W) -> Result<T, StoreError>
+    where
+        W: Future<Output = Result<T, StoreError>>,
+    {
+        let inner = self.reach().await?;
+        let die = self.die.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if die == Some(Die::BeforeCommit) {
+            self.life.end();
+        }
+        self.life.check().await;
+        let answer = act(inner).await;
+        if die == Some(Die::AfterCommit) {
+            self.life.end();
+        }
+        self.life.check().await;
+        answer
+    }
+}
+
+#[async_trait]
+impl Store for FragileStore {
+    async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError> {
+        self.write(|store| async move { store.admit(admission).await }).await
+    }
+
+    async fn execute(
+        &self,
+        id: &ApprovalId,
+        command: Command,
+        at: Timestamp,
+        key: Option<RequestKey>,
+    ) -> Result<Executed, StoreError> {
+        self.write(|store| async move { store.execute(id, command, at, key).await }).await
+    }
+
+    async fn get(&self, id: &ApprovalId) -> Result<Option<Arc<Approval>>, StoreError> {
+        self.read(|store| async move { store.get(id).await }).await
+    }
+
+    async fn find_identity(&self, identity: &str) -> Result<Option<Arc<Approval>>, StoreError> {
+        self.read(|store| async move { store.find_identity(identity).await }).await
+    }
+
+    async fn find_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<ApprovalId>, StoreError> {
+        self.read(|store| async move { store.find_prefix(prefix, limit).await }).await
+    }
+
+    async fn list(&self, query: ListQuery) -> Result<Page, StoreError> {
+        self.read(|store| async move { store.list(query).await }).await
+    }
+
+    async fn history(&self, id: &ApprovalId) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.read(|store| async move { store.history(id).await }).await
+    }
+
+    fn head(&self) -> watch::Receiver<Revision> {
+        self.head.clone()
+    }
+
+    async fn pending_at(
+        &self,
+        as_of: Revision,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Approval>>, StoreError> {
+        self.read(|store| async move { store.pending_at(as_of, after, limit).await }).await
+    }
+
+    async fn changes_after(&self, revision: Revision, limit: usize) -> Result<Changes, StoreError> {
+        self.read(|store| async move { store.changes_after(revision, limit).await }).await
+    }
+
+    async fn due_heartbeats(&self, now: Timestamp, limit: usize) -> Result<Due<HeartbeatDue>, StoreError> {
+        self.read(|store| async move { store.due_heartbeats(now, limit).await }).await
+    }
+
+    async fn set_heartbeats(&self, next: Vec<NextHeartbeat>) -> Result<(), StoreError> {
+        self.write(|store| async move { store.set_heartbeats(next).await }).await
+    }
+
+    async fn due_deliveries(&self, now: Timestamp, limit: usize) -> Result<Due<Arc<Approval>>, StoreError> {
+        self.read(|store| async move { store.due_deliveries(now, limit).await }).await
+    }
+
+    async fn note_deliveries(&self, tries: Vec<DeliveryTry>) -> Result<(), StoreError> {
+        self.write(|store| async move { store.note_deliveries(tries).await }).await
+    }
+
+    async fn due_expiries(&self, now: Timestamp, limit: usize) -> Result<Due<ApprovalId>, StoreError> {
+        self.read(|store| async move { store.due_expiries(now, limit).await }).await
+    }
+
+    async fn detached_since(&self, before: Timestamp, limit: usize) -> Result<Vec<Arc<Approval>>, StoreError> {
+        self.read(|store| async move { store.detached_since(before, limit).await }).await
+    }
+
+    async fn count_pending(&self, workflow: Option<&str>) -> Result<u64, StoreError> {
+        self.read(|store| async move { store.count_pending(workflow).await }).await
+    }
+
+    async fn put_workflow(&self, record: WorkflowRecord) -> Result<(), StoreError> {
+        self.write(|store| async move { store.put_workflow(record).await }).await
+    }
+
+    async fn workflows(&self) -> Result<Vec<WorkflowRecord>, StoreError> {
+        self.read(|store| async move { store.workflows().await }).await
+    }
+
+    async fn delete_workflow(&self, name: &str) -> Result<bool, StoreError> {
+        self.write(|store| async move { store.delete_workflow(name).await }).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.read(|store| async move { store.close().await }).await
+    }
+}
