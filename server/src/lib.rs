@@ -2,12 +2,18 @@
 //!
 //! `ARCHITECTURE.md` beside this crate's manifest describes the parts and what holds them together.
 
+pub mod app;
 pub mod approval;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod entropy;
+mod grpc;
 pub mod provision;
+mod shutdown;
 pub mod stepfunctions;
 pub mod store;
 pub mod telemetry;
 pub mod watch;
+pub mod worker;
+pub mod workflows;

@@ -1,1 +1,118 @@
-fn main() {}
+//! `approve-server`: arguments in, exit code out.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use approve_server::{
+    app::{self, AppError, DevOptions},
+    config::{Config, Log, LogFormat, Overrides},
+    telemetry,
+};
+use clap::{Parser, Subcommand};
+
+/// Human approvals for AWS Step Functions activities.
+#[derive(Parser)]
+#[command(name = "approve-server", version, about, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 stopped as told, 1 other failure, 2 usage, 3 bad config, 4 address in use, \
+                          5 data folder, 6 AWS or provisioning, 7 stopped before all in hand was finished";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve with everything embedded: no AWS account, no database, no network
+    Dev {
+        /// Where gRPC is served; port 0 takes a free one
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50051")]
+        listen: SocketAddr,
+        /// Where the embedded Step Functions and IAM are served; port 0 takes a free one
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+        aws_listen: SocketAddr,
+        /// Where approvals are kept
+        #[arg(long, value_name = "FOLDER", default_value = "approve-data")]
+        data_dir: PathBuf,
+        /// Write addresses and ARNs to this file, as JSON, once serving
+        #[arg(long, value_name = "FILE")]
+        ready_file: Option<PathBuf>,
+        #[command(flatten)]
+        log: LogArguments,
+    },
+    /// Serve against AWS
+    Serve {
+        /// Settings, as TOML; APPROVE_SERVER__… variables and flags take precedence
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Where gRPC is served (loopback)
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+        /// Where approvals are kept
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+        /// Write addresses to this file, as JSON, once serving
+        #[arg(long, value_name = "FILE")]
+        ready_file: Option<PathBuf>,
+    },
+    /// Serve the embedded Step Functions and IAM alone, for development and tests
+    LocalAws {
+        /// On 127.0.0.1; 0 takes a free one
+        #[arg(long, default_value_t = 4599)]
+        port: u16,
+        /// Write the address to this file, as JSON, once serving
+        #[arg(long, value_name = "FILE")]
+        ready_file: Option<PathBuf>,
+        #[command(flatten)]
+        log: LogArguments,
+    },
+}
+
+#[derive(clap::Args)]
+struct LogArguments {
+    /// What is logged: "info", "approve_server=debug,info"
+    #[arg(long, value_name = "FILTER", default_value = "warn")]
+    log_level: String,
+    /// How a log line is written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+impl LogArguments {
+    fn init(self) -> Result<(), AppError> {
+        Ok(telemetry::init(&Log { format: self.log_format, level: self.log_level })?)
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                eprintln!("  because: {cause}");
+                source = cause.source();
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), AppError> {
+    match command {
+        Command::Dev { listen, aws_listen, data_dir, ready_file, log } => {
+            log.init()?;
+            app::dev(DevOptions { listen, aws_listen, data_dir, ready_file }).await
+        }
+        Command::Serve { config, listen, data_dir, ready_file } => {
+            let config = Config::load(config.as_deref(), &Overrides { listen, data_dir })?;
+            telemetry::init(&config.log)?;
+            app::serve(config, ready_file.as_deref()).await
+        }
+        Command::LocalAws { port, ready_file, log } => {
+            log.init()?;
+            app::local_aws(SocketAddr::from(([127, 0, 0, 1], port)), ready_file.as_deref()).await
+        }
+    }
+}
