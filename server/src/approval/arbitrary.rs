@@ -145,7 +145,7 @@ pub(crate) fn votes() -> impl Strategy<Value = Command> {
 }
 
 pub(crate) fn commands() -> impl Strategy<Value = Command> {
-    let heartbeats = option::of((10_i64..100).prop_map(SignedDuration::from_secs));
+    let heartbeats = option::of((10_i64..100).prop_map(|third| SignedDuration::from_secs(third * 3)));
     prop_oneof![
         8 => votes(),
         2 => Just(Command::Expire),

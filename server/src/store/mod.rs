@@ -9,6 +9,8 @@
 
 mod admission;
 mod codec;
+#[cfg(test)]
+mod conformance;
 mod due;
 mod filter;
 pub mod sqlite;

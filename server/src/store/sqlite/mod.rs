@@ -9,6 +9,8 @@ mod log;
 mod read;
 mod readers;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod writer;
 
@@ -191,6 +193,9 @@ impl Store for SqliteStore {
     }
 
     async fn changes_after(&self, revision: Revision, limit: usize) -> Result<Changes, StoreError> {
+        if self.readers.is_closed() {
+            return Err(StoreError::Closed);
+        }
         if let Some(changes) = self.tail.after(revision, limit) {
             return Ok(Changes::Some(changes));
         }

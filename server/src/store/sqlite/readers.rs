@@ -56,6 +56,10 @@ impl Readers {
         reading.await.map_err(unavailable)?
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.permits.is_closed()
+    }
+
     /// Refuses what comes, and closes what is not in use. What is in use is closed after that.
     pub(super) fn close(&self) {
         self.permits.close();
