@@ -219,8 +219,7 @@ fn format(args: &Arguments<'_>) -> Result<String, Failure> {
                     return Err(args.fail("an opening brace must be escaped or closed at once"));
                 }
                 match values.next() {
-                    Some(Value::String(value)) => text.push_str(value),
-                    Some(value) => text.push_str(&value.to_string()),
+                    Some(value) => text.push_str(&shown(value)),
                     None => return Err(args.fail("there are more placeholders than arguments")),
                 }
             }
@@ -232,6 +231,18 @@ fn format(args: &Arguments<'_>) -> Result<String, Failure> {
         return Err(args.fail("there are fewer placeholders than arguments"));
     }
     Ok(text)
+}
+
+/// How `States.Format` shows a value: strings bare, and objects as the service was recorded to, `{key=value, …}`.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(map) => {
+            let fields: Vec<String> = map.iter().map(|(key, value)| format!("{key}={}", shown(value))).collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 fn hash(args: &Arguments<'_>) -> Result<String, Failure> {
@@ -302,6 +313,7 @@ mod tests {
         for (call, result) in [
             ("States.Array('a', 1, true, null, $.name)", r#"["a",1,true,null,"Ann"]"#),
             ("States.Array()", "[]"),
+            ("States.Format('{}', $.obj)", r#""{a=1200.50}""#),
             ("States.ArrayContains($.list, 3)", "true"),
             ("States.ArrayContains($.list, 9)", "false"),
             ("States.ArrayGetItem($.list, 1)", "2"),

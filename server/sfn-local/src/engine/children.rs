@@ -142,7 +142,7 @@ impl Run<'_> {
                 let detail = EventDetail::MapIterationSucceeded { name: state.name.clone(), index };
                 after = run.execution.record(run.world.now, last, detail);
             }
-            run.child_ended(id, state, child, index, Some(output), after);
+            run.child_ended(id, state, child, index, output, (last, after));
         });
     }
 
@@ -158,7 +158,7 @@ impl Run<'_> {
                 });
                 if tolerated && !failure.is_runtime() {
                     let output = Json::from_value(&failure.error_output());
-                    return run.child_ended(id, state, child, index, Some(output), last);
+                    return run.child_ended(id, state, child, index, output, (last, last));
                 }
             }
             if let Some(children) = run.children(id) {
@@ -173,26 +173,28 @@ impl Run<'_> {
         });
     }
 
+    /// `last` is the child's last event, which a further iteration follows; `joined` is the one that the end of the
+    /// state follows.
     fn child_ended(
         &mut self,
         id: BranchId,
         state: &State,
         child: BranchId,
         index: usize,
-        output: Option<Json>,
-        last: u64,
+        output: Json,
+        (last, joined): (u64, u64),
     ) {
         let Some(children) = self.children(id) else { return };
         children.open.retain(|open| *open != child);
         if let Some(place) = children.results.get_mut(index) {
-            *place = output;
+            *place = Some(output);
         }
         let (done, more) = (children.open.is_empty(), !children.pending.is_empty());
         if more {
             if let Kind::Map(map) = &state.kind {
                 self.start_iteration(id, state, map, last);
             }
-        } else if done && let Err(failure) = self.join(id, state, last) {
+        } else if done && let Err(failure) = self.join(id, state, joined) {
             self.fail(id, state, failure);
         }
     }

@@ -163,3 +163,32 @@ fn parallel_success_points_at_the_branch_that_ended_last() {
         ]
     );
 }
+
+#[test]
+fn iterations_one_after_another_follow_the_last_event_of_the_one_before() {
+    let mut account = Account::new();
+    let states = json!({"M": {
+        "Type": "Map",
+        "MaxConcurrency": 1,
+        "ItemProcessor": {"StartAt": "P", "States": {"P": {"Type": "Pass", "End": true}}},
+        "End": true,
+    }});
+    let execution = account.run(&states, r#"["Hello", "World"]"#);
+    assert_eq!(
+        account.history(&execution)[2..],
+        [
+            "3<2 MapStateStarted",
+            "4<3 MapIterationStarted",
+            "5<4 PassStateEntered",
+            "6<5 PassStateExited",
+            "7<6 MapIterationSucceeded",
+            "8<6 MapIterationStarted",
+            "9<8 PassStateEntered",
+            "10<9 PassStateExited",
+            "11<10 MapIterationSucceeded",
+            "12<11 MapStateSucceeded",
+            "13<11 MapStateExited",
+            "14<13 ExecutionSucceeded"
+        ]
+    );
+}
