@@ -1,5 +1,132 @@
 //! Provisioning: the AWS resources behind an approval step, desired against observed.
+//!
+//! A workflow is an activity, an execution role with its policies, and a state machine. [`apply`] brings them to what a
+//! [`Spec`] says and may be repeated after a failure at any step; [`plan`] tells without changing anything what it
+//! would do; [`destroy`] deletes what is ours. Ours is what carries our tags.
 
+mod activity;
+mod apply;
+mod aws;
+mod aws_sdk;
+mod checks;
+mod definition;
+mod destroy;
+#[cfg(test)]
+mod fake;
+mod observe;
+mod patience;
+mod plan;
+mod policy;
+mod role;
 mod spec;
+mod state_machine;
+mod steps;
+mod tags;
+#[cfg(test)]
+mod wire_tests;
 
-pub use self::spec::{RoleSpec, Spec, StateMachineSpec};
+use jiff::SignedDuration;
+
+pub use self::{
+    apply::{Outputs, apply},
+    aws::{ControlPlane, Diagnostic, Named, ObservedRole, ObservedStateMachine, Page, Tags},
+    aws_sdk::SdkControlPlane,
+    definition::{ACTIVITY_ARN, reference, substitute},
+    destroy::destroy,
+    observe::{Observed, ObservedActivity, observe},
+    plan::{Change, FieldChange, Plan, PlannedAction, plan},
+    spec::{RoleSpec, STEP_FUNCTIONS_FULL_ACCESS, Spec, StateMachineSpec},
+    steps::{Step, steps},
+    tags::{MANAGED_BY, WORKFLOW},
+};
+use crate::stepfunctions::CallError;
+
+/// An activity, in reports.
+pub(crate) const ACTIVITY: &str = "activity";
+/// An execution role, in reports.
+pub(crate) const ROLE: &str = "role";
+/// A managed policy on a role, in reports.
+pub(crate) const POLICY_ATTACHMENT: &str = "policy_attachment";
+/// A state machine, in reports.
+pub(crate) const STATE_MACHINE: &str = "state_machine";
+
+/// What was done to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It did not exist, and was made.
+    Created,
+    /// It existed, and was changed.
+    Updated,
+    /// It was as it should be.
+    Unchanged,
+    /// It was deleted.
+    Deleted,
+    /// It was left: it is not ours, or it was gone already.
+    Skipped,
+}
+
+/// One step of provisioning, done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepReport {
+    /// `activity`, `role`, `policy_attachment` or `state_machine`.
+    pub resource_type: &'static str,
+    /// Its name; for an attachment the policy's ARN.
+    pub resource_name: String,
+    /// Its ARN, where it has one.
+    pub arn: Option<String>,
+    /// What was done.
+    pub action: Action,
+    /// What was changed, or why it was skipped.
+    pub detail: Option<String>,
+}
+
+/// Why provisioning stopped. What was done stays; the same call goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// A field of the spec is malformed, or AWS does not know what it names. Nothing else was tried after it.
+    #[error("{field}: {problem}")]
+    Field {
+        /// Its path in the spec.
+        field: String,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+    /// The state machine's definition is refused.
+    #[error("the definition is invalid at {location}: {message}")]
+    InvalidDefinition {
+        /// A JSON pointer into the definition, or a line and column of its text.
+        location: String,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A resource of that name exists and does not carry our tags, or carries another workflow's.
+    #[error("{resource} exists and does not belong to this workflow; adopt it, or choose another name")]
+    NotOwned {
+        /// Its type and name.
+        resource: String,
+    },
+    /// Step Functions could not assume a role that had just been made.
+    #[error("Step Functions could not assume the role {role_arn} for {waited:#}")]
+    RoleNotAssumable {
+        /// The role.
+        role_arn: String,
+        /// How long it was tried.
+        waited: SignedDuration,
+        /// What AWS said in the end. The same error code tells a caller who may not pass the role.
+        source: CallError,
+    },
+    /// A call to AWS failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl ProvisionError {
+    fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Field { field: field.into(), problem: problem.into() }
+    }
+
+    fn not_owned(resource_type: &str, name: &str) -> Self {
+        let words = resource_type.replace('_', " ");
+        Self::NotOwned { resource: format!("{words} {name}") }
+    }
+}

@@ -50,24 +50,35 @@ pub struct RoleSpec {
 }
 
 impl Spec {
-    /// The reference stack.
+    /// A workflow with all names made from its own: `<name>-activity`, `<name>-role`, `<name>-state-machine`; the
+    /// reference definition and the reference role's policy.
     #[must_use]
-    pub fn reference() -> Self {
+    pub fn named(name: &str) -> Self {
         Self {
-            name: "HumanApproval".to_owned(),
-            activity_name: "HumanApprovalActivity".to_owned(),
+            name: name.to_owned(),
+            activity_name: format!("{name}-activity"),
             state_machine: StateMachineSpec {
-                name: "HumanApprovalStateMachine".to_owned(),
+                name: format!("{name}-state-machine"),
                 definition: None,
                 timeout: SignedDuration::from_secs(300),
                 heartbeat: SignedDuration::from_secs(60),
             },
             role: RoleSpec {
-                name: "HumanApprovalRole".to_owned(),
+                name: format!("{name}-role"),
                 managed_policy_arns: vec![STEP_FUNCTIONS_FULL_ACCESS.to_owned()],
             },
             rule: Rule::default(),
             tags: BTreeMap::new(),
         }
+    }
+
+    /// The reference stack.
+    #[must_use]
+    pub fn reference() -> Self {
+        let mut spec = Self::named("HumanApproval");
+        spec.activity_name = "HumanApprovalActivity".to_owned();
+        spec.state_machine.name = "HumanApprovalStateMachine".to_owned();
+        spec.role.name = "HumanApprovalRole".to_owned();
+        spec
     }
 }

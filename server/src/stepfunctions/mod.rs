@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use crate::approval::TaskToken;
 
 pub use self::sdk::{Sdk, load_config, local_config};
+pub(crate) use self::{classify::classify, sdk::call_timeouts};
 
 /// A task that was handed out. It is handed out exactly once.
 #[derive(Debug, Clone)]

@@ -1,0 +1,227 @@
+//! The state machine.
+
+use std::future::Future;
+
+use jiff::SignedDuration;
+
+use super::{
+    Change, ControlPlane, FieldChange, ObservedStateMachine, ProvisionError, STATE_MACHINE, StepReport, Tags,
+    activity::tags_of_new,
+    apply::Job,
+    definition,
+    observe::{arn_of, found},
+    patience::{Patience, unthrottled},
+    plan, tags,
+};
+use crate::{clock::Clock, stepfunctions::CallError};
+
+/// How long Step Functions may take to learn of a new role.
+const ROLE_KNOWN: SignedDuration = SignedDuration::from_secs(60);
+/// How long a state machine of the same name may take to go.
+const DELETED: SignedDuration = SignedDuration::from_secs(60);
+/// How long something new may take to be seen.
+const SETTLE: SignedDuration = SignedDuration::from_secs(10);
+
+/// What the state machine should be, once its activity and its role are there.
+pub(super) struct Desired<'a> {
+    pub(super) definition: &'a str,
+    pub(super) role_arn: &'a str,
+    /// Whether the role is so new that Step Functions may not know of it yet.
+    pub(super) fresh_role: bool,
+}
+
+pub(super) async fn observe(
+    control: &dyn ControlPlane,
+    clock: &dyn Clock,
+    name: &str,
+) -> Result<Option<(ObservedStateMachine, Tags)>, CallError> {
+    match arn_of(clock, name, |next| control.list_state_machines(next)).await? {
+        Some(arn) => describe(control, clock, &arn).await,
+        None => Ok(None),
+    }
+}
+
+async fn describe(
+    control: &dyn ControlPlane,
+    clock: &dyn Clock,
+    arn: &str,
+) -> Result<Option<(ObservedStateMachine, Tags)>, CallError> {
+    let Some(machine) = found(unthrottled(clock, || control.describe_state_machine(arn)).await)? else {
+        return Ok(None);
+    };
+    let tags = found(unthrottled(clock, || control.list_tags(arn)).await)?;
+    Ok(Some((machine, tags.unwrap_or_default())))
+}
+
+/// In what it differs, but for tags. `None`: known only after another resource is made.
+pub(super) fn changes(
+    machine: &ObservedStateMachine,
+    definition: Option<&str>,
+    role_arn: Option<&str>,
+) -> Vec<FieldChange> {
+    let later = |field: &str| FieldChange { field: field.to_owned(), from: None, to: None };
+    let mut changes = match definition {
+        Some(definition) => definition::differences("definition", &machine.definition, definition),
+        None => vec![later("definition")],
+    };
+    match role_arn {
+        Some(role_arn) if role_arn == machine.role_arn => {}
+        Some(role_arn) => changes.push(FieldChange {
+            field: "role_arn".to_owned(),
+            from: Some(machine.role_arn.clone()),
+            to: Some(role_arn.to_owned()),
+        }),
+        None => changes.push(later("role_arn")),
+    }
+    changes
+}
+
+/// Asks Step Functions about a user's definition before anything is built on it.
+pub(super) async fn validate(job: &Job<'_>, definition: &str) -> Result<(), ProvisionError> {
+    // Not everybody may ask, and not every endpoint answers: creating the state machine asks again.
+    let Ok(diagnostics) = unthrottled(job.clock, || job.control.validate_definition(definition)).await else {
+        return Ok(());
+    };
+    match diagnostics.into_iter().next() {
+        Some(first) => Err(ProvisionError::InvalidDefinition {
+            location: first.location.unwrap_or_else(|| "/".to_owned()),
+            message: first.message,
+        }),
+        None => Ok(()),
+    }
+}
+
+pub(super) async fn apply(
+    job: &Job<'_>,
+    observed: Option<(ObservedStateMachine, Tags)>,
+    desired: &Desired<'_>,
+) -> Result<(String, StepReport), ProvisionError> {
+    let &Job { control, clock, spec, .. } = job;
+    let name = spec.state_machine.name.as_str();
+    match observed.filter(|(machine, _)| !machine.deleting) {
+        Some((machine, tags)) => update(job, machine, tags, desired).await,
+        None => {
+            let tags = tags::desired(spec);
+            let create = || control.create_state_machine(name, desired.definition, desired.role_arn, &tags);
+            match once_ready(job, desired, create).await {
+                Ok((arn, waited)) => created(job, arn, waited, desired).await,
+                // It was there all along: lists learn late.
+                Err(ProvisionError::Call(error)) if error.code.as_deref() == Some("StateMachineAlreadyExists") => {
+                    let mut patience = Patience::new(clock, SETTLE);
+                    loop {
+                        if let Some((machine, tags)) = observe(control, clock, name).await? {
+                            return update(job, machine, tags, desired).await;
+                        }
+                        if !patience.wait().await {
+                            return Err(error.into());
+                        }
+                    }
+                }
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
+
+/// Looks at what was created: where one with that name and definition was there, role and tags are still its own.
+async fn created(
+    job: &Job<'_>,
+    arn: String,
+    waited: Option<SignedDuration>,
+    desired: &Desired<'_>,
+) -> Result<(String, StepReport), ProvisionError> {
+    let &Job { control, clock, spec, .. } = job;
+    let tags = tags_of_new(job, &arn).await?;
+    let machine = found(unthrottled(clock, || control.describe_state_machine(&arn)).await)?;
+    let ours = tags.as_ref().is_none_or(|tags| tags::owned(tags, &spec.name));
+    let same = |machine: &ObservedStateMachine| {
+        machine.standard && changes(machine, Some(desired.definition), Some(desired.role_arn)).is_empty()
+    };
+    match (machine, tags) {
+        (Some(machine), Some(tags)) if !ours || !same(&machine) => update(job, machine, tags, desired).await,
+        _ => {
+            let mut report = plan::report(STATE_MACHINE, &spec.state_machine.name, Some(&arn), &Change::Create);
+            report.detail = waited.map(told_wait);
+            Ok((arn, report))
+        }
+    }
+}
+
+async fn update(
+    job: &Job<'_>,
+    machine: ObservedStateMachine,
+    observed_tags: Tags,
+    desired: &Desired<'_>,
+) -> Result<(String, StepReport), ProvisionError> {
+    let &Job { control, clock, spec, .. } = job;
+    let name = spec.state_machine.name.as_str();
+    tags::check_owner(&observed_tags, spec, job.adopt, STATE_MACHINE, name)?;
+    if !machine.standard {
+        let problem =
+            "a state machine of that name is of type EXPRESS, which can't wait for people; choose another name";
+        return Err(ProvisionError::field("state_machine.name", problem));
+    }
+    let missing = tags::missing(&observed_tags, spec);
+    if !missing.is_empty() {
+        unthrottled(clock, || control.tag_resource(&machine.arn, &missing)).await?;
+    }
+    let mut all = tags::changes(&observed_tags, spec);
+    let changes = changes(&machine, Some(desired.definition), Some(desired.role_arn));
+    let mut waited = None;
+    if !changes.is_empty() {
+        let update = || control.update_state_machine(&machine.arn, desired.definition, desired.role_arn);
+        (_, waited) = once_ready(job, desired, update).await?;
+        all.extend(changes);
+    }
+    let mut report = plan::report(STATE_MACHINE, name, Some(&machine.arn), &tags::update(all));
+    if let (Some(waited), Some(detail)) = (waited, &mut report.detail) {
+        detail.push_str("; ");
+        detail.push_str(&told_wait(waited));
+    }
+    Ok((machine.arn, report))
+}
+
+fn told_wait(waited: SignedDuration) -> String {
+    format!("waited {} s until Step Functions could assume the new role", waited.as_secs())
+}
+
+/// Makes a call, again while a new role is not known yet, or while a state machine of that name is being deleted. Tells how
+/// long the role took.
+async fn once_ready<T, F>(
+    job: &Job<'_>,
+    desired: &Desired<'_>,
+    call: impl Fn() -> F,
+) -> Result<(T, Option<SignedDuration>), ProvisionError>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    let mut for_role = Patience::new(job.clock, ROLE_KNOWN);
+    let mut for_deletion = Patience::new(job.clock, DELETED);
+    let mut refused = false;
+    loop {
+        let error = match unthrottled(job.clock, &call).await {
+            Ok(answer) => return Ok((answer, refused.then(|| for_role.waited()))),
+            Err(error) => error,
+        };
+        match error.code.as_deref() {
+            Some("AccessDeniedException") if desired.fresh_role => {
+                refused = true;
+                if !for_role.wait().await {
+                    let role_arn = desired.role_arn.to_owned();
+                    return Err(ProvisionError::RoleNotAssumable {
+                        role_arn,
+                        waited: for_role.waited(),
+                        source: error,
+                    });
+                }
+            }
+            Some("StateMachineDeleting") if for_deletion.wait().await => {}
+            Some("InvalidDefinition") => {
+                validate(job, desired.definition).await?;
+                let location = "/".to_owned();
+                return Err(ProvisionError::InvalidDefinition { location, message: error.message });
+            }
+            _ => return Err(error.into()),
+        }
+    }
+}
