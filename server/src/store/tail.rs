@@ -66,3 +66,73 @@ fn weight(change: &Change) -> usize {
     let votes = approval.votes.iter().map(|vote| vote.comment.len() + vote.response.as_ref().map_or(0, String::len));
     BASE_WEIGHT + approval.input.len() + approval.request.description.len() + votes.sum::<usize>()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
+
+    use super::*;
+    use crate::approval::arbitrary::{new_approval, requests};
+
+    fn changes(revisions: impl IntoIterator<Item = Revision>, input: usize) -> Vec<Change> {
+        let mut request = requests().new_tree(&mut TestRunner::deterministic()).unwrap().current();
+        request.description.clear();
+        let approval = Arc::new(new_approval(request, &"x".repeat(input)));
+        let change = |revision| Change { revision, before: None, after: approval.clone() };
+        revisions.into_iter().map(change).collect()
+    }
+
+    fn revisions(tail: &Tail, after: Revision, limit: usize) -> Option<Vec<Revision>> {
+        Some(tail.after(after, limit)?.iter().map(|change| change.revision).collect())
+    }
+
+    #[test]
+    fn it_knows_what_it_no_longer_holds() {
+        let tail = Tail::new(10, 3, usize::MAX);
+        assert_eq!(revisions(&tail, 10, 9), Some(vec![]));
+        assert_eq!(revisions(&tail, 9, 9), None);
+        tail.push(changes([11, 13, 14], 0));
+        assert_eq!(revisions(&tail, 10, 9), Some(vec![11, 13, 14]));
+        assert_eq!(revisions(&tail, 11, 1), Some(vec![13]));
+        assert_eq!(revisions(&tail, 12, 9), Some(vec![13, 14]), "within a change");
+        tail.push(changes([15, 16], 0));
+        assert_eq!(revisions(&tail, 12, 9), None);
+        assert_eq!(revisions(&tail, 13, 9), Some(vec![14, 15, 16]));
+        assert_eq!(revisions(&tail, 99, 9), Some(vec![]));
+    }
+
+    #[test]
+    fn long_inputs_push_others_out() {
+        let tail = Tail::new(0, 100, 3 * (BASE_WEIGHT + 1_000));
+        tail.push(changes(1..=10, 1_000));
+        assert_eq!(revisions(&tail, 7, 9), Some(vec![8, 9, 10]));
+        assert_eq!(revisions(&tail, 6, 9), None);
+        tail.push(changes([11], 1 << 20));
+        assert_eq!(revisions(&tail, 11, 9), Some(vec![]), "what is too long is not kept at all");
+        assert_eq!(revisions(&tail, 10, 9), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_it_holds_is_what_was_pushed(
+            sizes in proptest::collection::vec((1_i64..3, 0_usize..5_000), 0..60),
+            after in 0_i64..130,
+        ) {
+            let tail = Tail::new(0, 20, 60_000);
+            let (mut all, mut head) = (Vec::new(), 0);
+            for (step, input) in sizes {
+                head += step;
+                all.push(head);
+                tail.push(changes([head], input));
+            }
+            let expected: Vec<_> = all.into_iter().filter(|revision| *revision > after).collect();
+            if let Some(found) = revisions(&tail, after, usize::MAX) {
+                prop_assert_eq!(found, expected);
+            } else {
+                prop_assert!(!expected.is_empty());
+            }
+        }
+    }
+}

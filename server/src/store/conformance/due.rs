@@ -1,5 +1,7 @@
 //! Work that is due.
 
+use std::slice::from_ref;
+
 use super::*;
 use crate::{
     approval::DeliveryState,
@@ -91,7 +93,7 @@ pub(crate) async fn deadlines_fall_due(bed: &dyn Bed) {
     let due = store.due_expiries(seconds(60), 10).await.unwrap();
     assert_eq!((due.items, due.next), (vec![early.id.clone(), late.id.clone()], None));
     done(&store, &early, Command::Expire, seconds(60)).await;
-    assert_eq!(store.due_expiries(seconds(60), 10).await.unwrap().items, [late.id.clone()]);
+    assert_eq!(store.due_expiries(seconds(60), 10).await.unwrap().items, from_ref(&late.id));
 }
 
 pub(crate) async fn a_deadline_between_milliseconds_is_not_early(bed: &dyn Bed) {
@@ -101,7 +103,7 @@ pub(crate) async fn a_deadline_between_milliseconds_is_not_early(bed: &dyn Bed) 
     let approval = created(&store, admission).await;
     let next = store.due_expiries(start(), 1).await.unwrap().next.unwrap();
     assert!(next >= approval.expires.unwrap());
-    assert_eq!(store.due_expiries(next, 1).await.unwrap().items, [approval.id.clone()]);
+    assert_eq!(store.due_expiries(next, 1).await.unwrap().items, from_ref(&approval.id));
     done(&store, &approval, Command::Expire, next).await;
 }
 
@@ -165,9 +167,9 @@ pub(crate) async fn a_detached_task_is_sent_nothing(bed: &dyn Bed) {
         }
     };
     assert!(detached(6, 10).await.is_empty());
-    assert_eq!(detached(7, 10).await, [decided.id.clone()]);
+    assert_eq!(detached(7, 10).await, from_ref(&decided.id));
     assert_eq!(detached(9, 10).await, [decided.id.clone(), pending.id.clone()]);
-    assert_eq!(detached(9, 1).await, [decided.id.clone()]);
+    assert_eq!(detached(9, 1).await, from_ref(&decided.id));
     // It was answered after all: the history of its execution told.
     let delivered = Command::Delivered { token: decided.task.token.clone(), attempts: 1 };
     let delivered = done(&store, &decided, delivered, seconds(10)).await;

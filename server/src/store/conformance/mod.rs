@@ -95,7 +95,7 @@ macro_rules! conformance {
 pub(crate) use conformance;
 
 /// The task of execution `number`, with a token, an identity and an id of its own.
-fn task(number: u32) -> Admission {
+pub(crate) fn task(number: u32) -> Admission {
     Admission {
         uuid: uuid(number),
         token: TaskToken::from(format!("token-{number}")),
@@ -154,7 +154,7 @@ fn approve(name: &str) -> Command {
 }
 
 /// Decides alone: one rejection is enough.
-fn reject() -> Command {
+pub(crate) fn reject() -> Command {
     vote("bob", Decision::Reject)
 }
 
@@ -166,7 +166,7 @@ fn key(caller: &str, id: &str, body: u8) -> Option<RequestKey> {
     Some(RequestKey { caller: caller.to_owned(), id: id.to_owned(), fingerprint: [body; 32] })
 }
 
-async fn created(store: &SharedStore, admission: Admission) -> Arc<Approval> {
+pub(crate) async fn created(store: &SharedStore, admission: Admission) -> Arc<Approval> {
     match store.admit(admission).await.unwrap() {
         Admitted::Created(approval) => approval,
         other => panic!("not created: {other:?}"),
@@ -186,7 +186,7 @@ async fn executed(store: &SharedStore, to: &Approval, command: Command, at: Time
     store.execute(&to.id, command, at, None).await.unwrap()
 }
 
-async fn done(store: &SharedStore, to: &Approval, command: Command, at: Timestamp) -> Arc<Approval> {
+pub(crate) async fn done(store: &SharedStore, to: &Approval, command: Command, at: Timestamp) -> Arc<Approval> {
     done_of(executed(store, to, command, at).await)
 }
 
@@ -211,12 +211,12 @@ async fn get(store: &SharedStore, approval: &Approval) -> Arc<Approval> {
     store.get(&approval.id).await.unwrap().unwrap()
 }
 
-fn head(store: &SharedStore) -> Revision {
+pub(crate) fn head(store: &SharedStore) -> Revision {
     *store.head().borrow()
 }
 
 /// All changes after a revision, in pieces.
-async fn changes(store: &SharedStore, mut after: Revision, piece: usize) -> Vec<Change> {
+pub(crate) async fn changes(store: &SharedStore, mut after: Revision, piece: usize) -> Vec<Change> {
     let mut all = Vec::new();
     loop {
         match store.changes_after(after, piece).await.unwrap() {

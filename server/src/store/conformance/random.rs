@@ -93,7 +93,7 @@ async fn compare(bed: &dyn Bed, steps: Vec<Step>, seed: u64, person: Person) {
     let mut now = 0;
     let half = steps.len() / 2;
     for (place, step) in steps.into_iter().enumerate() {
-        if place == half && seed % 4 == 0 {
+        if place == half && seed.is_multiple_of(4) {
             drop(store);
             store = bed.open().await;
         }

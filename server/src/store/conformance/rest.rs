@@ -1,6 +1,6 @@
 //! History, counts, workflows, and what a restart leaves.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice::from_ref};
 
 use futures::future::join_all;
 
@@ -101,7 +101,7 @@ pub(crate) async fn everything_survives_a_restart(bed: &dyn Bed) {
     }
     assert_eq!(store.workflows().await.unwrap(), [workflow("a", 1)]);
     assert_eq!(store.count_pending(None).await.unwrap(), 1);
-    assert_eq!(store.due_deliveries(seconds(1), 10).await.unwrap().items, [decided.clone()]);
+    assert_eq!(store.due_deliveries(seconds(1), 10).await.unwrap().items, from_ref(&decided));
     assert_eq!(store.due_heartbeats(seconds(40), 10).await.unwrap().items.len(), 1);
     let again = store.execute(&decided.id, reject(), seconds(2), key("web", "k", 1)).await.unwrap();
     assert_eq!(done_of(again), decided);

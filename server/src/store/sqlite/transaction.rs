@@ -23,6 +23,14 @@ use crate::{
 /// So many expired request keys are deleted for each that is kept: the table shrinks, and no write waits for long.
 const PRUNED_PER_KEY: i64 = 2;
 
+pub(super) const TOKEN: &str = "SELECT approval FROM tokens WHERE digest = ?1";
+pub(super) const KEY: &str = "SELECT fingerprint, approval, revision FROM request_keys
+    WHERE caller = ?1 AND id = ?2 AND at >= ?3";
+pub(super) const PRUNE_KEYS: &str = "DELETE FROM request_keys WHERE (caller, id) IN
+    (SELECT caller, id FROM request_keys WHERE at < ?1 ORDER BY at LIMIT ?2)";
+pub(super) const SET_HEARTBEAT: &str = "UPDATE approvals SET heartbeat_due = ?3
+    WHERE id = ?1 AND token_digest = ?2 AND heartbeat_due IS NOT NULL";
+
 /// The writer's transaction: what is done in it, and what is known of it until it is committed.
 pub(super) struct Transaction<'a> {
     connection: &'a Connection,
@@ -38,6 +46,11 @@ impl<'a> Transaction<'a> {
     /// A transaction that has begun.
     pub(super) fn new(connection: &'a Connection, head: Revision) -> Self {
         Self { connection, head, changes: Vec::new(), pending: BTreeMap::new(), keys: (0, 0) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        self.connection
     }
 
     /// A count that grows with everything that is written.
@@ -61,11 +74,7 @@ impl<'a> Transaction<'a> {
         }
         let (kept, at) = self.keys;
         if kept > 0 {
-            self.run(
-                "DELETE FROM request_keys WHERE (caller, id) IN
-                 (SELECT caller, id FROM request_keys WHERE at < ?1 ORDER BY at LIMIT ?2)",
-                params![at - key_life(), kept * PRUNED_PER_KEY],
-            )?;
+            self.run(PRUNE_KEYS, params![at - key_life(), kept * PRUNED_PER_KEY])?;
         }
         Ok(self.changes)
     }
@@ -74,7 +83,7 @@ impl<'a> Transaction<'a> {
         let digest = admission.token.digest();
         let known: Option<i64> = self
             .connection
-            .prepare_cached("SELECT approval FROM tokens WHERE digest = ?1")
+            .prepare_cached(TOKEN)
             .and_then(|mut statement| statement.query_row([&digest], |row| row.get(0)).optional())
             .map_err(failed)?;
         if let Some(number) = known {
@@ -137,13 +146,7 @@ impl<'a> Transaction<'a> {
 
     /// What was answered to a request key, if it was used and is not too old.
     fn answer_to(&self, id: &ApprovalId, key: &RequestKey, at: Timestamp) -> Result<Option<Executed>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "SELECT fingerprint, approval, revision FROM request_keys
-                 WHERE caller = ?1 AND id = ?2 AND at >= ?3",
-            )
-            .map_err(failed)?;
+        let mut statement = self.connection.prepare_cached(KEY).map_err(failed)?;
         let known = statement
             .query_row(params![key.caller, key.id, at.as_millisecond() - key_life()], |row| {
                 Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, i64>(1)?, row.get::<_, Revision>(2)?))
@@ -291,11 +294,7 @@ impl<'a> Transaction<'a> {
 
     pub(super) fn set_heartbeats(&self, next: &[NextHeartbeat]) -> Result<(), StoreError> {
         for next in next {
-            self.run(
-                "UPDATE approvals SET heartbeat_due = ?3
-                 WHERE id = ?1 AND token_digest = ?2 AND heartbeat_due IS NOT NULL",
-                params![next.id.as_str(), next.token.digest(), millis_up(next.due)],
-            )?;
+            self.run(SET_HEARTBEAT, params![next.id.as_str(), next.token.digest(), millis_up(next.due)])?;
         }
         Ok(())
     }
