@@ -16,8 +16,8 @@ use tracing::{info, warn};
 
 use crate::{
     clock::{SharedClock, SystemClock},
-    entropy::SystemEntropy,
     config::{self, Config, ConfigError},
+    entropy::SystemEntropy,
     grpc::{self, Approvals, WorkflowCalls},
     provision::{SdkControlPlane, Spec},
     shutdown::{Drain, Ended, Signals},
@@ -160,12 +160,8 @@ pub async fn dev(options: DevOptions) -> Result<(), AppError> {
     let state_machine = workflow.record.state_machine_arn.as_str();
     let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     print_ready(&running.url(), &endpoint, state_machine, &data_dir);
-    let ready = Ready {
-        grpc: Some(running.url()),
-        aws: Some(&endpoint),
-        state_machine_arn: Some(state_machine),
-        pid: pid(),
-    };
+    let ready =
+        Ready { grpc: Some(running.url()), aws: Some(&endpoint), state_machine_arn: Some(state_machine), pid: pid() };
     write_ready(options.ready_file.as_deref(), &ready)?;
     let stopped = running.until_stopped(&mut signals, &config.shutdown).await;
     stop_local.cancel();

@@ -28,8 +28,8 @@ fn duration(span: SignedDuration) -> prost_types::Duration {
 }
 
 pub(super) fn read_duration(field: &str, span: prost_types::Duration) -> Result<SignedDuration, ApiError> {
-    let span = Duration::try_from(span)
-        .map_err(|_| ApiError::field(field, "expected a duration that is not negative"))?;
+    let span =
+        Duration::try_from(span).map_err(|_| ApiError::field(field, "expected a duration that is not negative"))?;
     SignedDuration::try_from(span).map_err(|_| ApiError::field(field, "expected a shorter duration"))
 }
 
@@ -246,9 +246,11 @@ pub(super) fn read_rule(field: &str, rule: proto::Rule) -> Result<Rule, ApiError
         let mut members = Vec::new();
         for (of, member) in set.any_of.iter().enumerate() {
             let path = || below(&format!("approver_sets[{at}].any_of[{of}]"));
-            members.push(member.parse().map_err(|error: crate::approval::NotAPrincipal| {
-                ApiError::field(path(), error.to_string())
-            })?);
+            members.push(
+                member
+                    .parse()
+                    .map_err(|error: crate::approval::NotAPrincipal| ApiError::field(path(), error.to_string()))?,
+            );
         }
         approvers.push(ApproverSet(members));
     }

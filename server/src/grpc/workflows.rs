@@ -206,7 +206,8 @@ fn read_input(text: String) -> Result<String, ApiError> {
 fn check_execution_name(name: &str) -> Result<(), ApiError> {
     let forbidden = |c: char| c.is_whitespace() || c.is_control() || "?*<>{}[]\"#%\\^|~$&,;:/`".contains(c);
     if !(1..=80).contains(&name.chars().count()) || name.contains(forbidden) {
-        let problem = "expected 1 to 80 characters, none of them white space or ? * < > { } [ ] \" # % \\ ^ | ~ $ & , ; : / `";
+        let problem =
+            "expected 1 to 80 characters, none of them white space or ? * < > { } [ ] \" # % \\ ^ | ~ $ & , ; : / `";
         return Err(ApiError::field("name", problem));
     }
     Ok(())
@@ -232,10 +233,8 @@ fn read_spec(spec: proto::WorkflowSpec) -> Result<Spec, ApiError> {
         },
     };
     if let Some(role) = spec.role {
-        read.role = RoleSpec {
-            name: some(role.name).unwrap_or(read.role.name),
-            managed_policy_arns: role.managed_policy_arns,
-        };
+        read.role =
+            RoleSpec { name: some(role.name).unwrap_or(read.role.name), managed_policy_arns: role.managed_policy_arns };
     }
     if let Some(rule) = spec.rule {
         read.rule = convert::read_rule("spec.rule", rule)?;
