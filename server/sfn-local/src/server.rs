@@ -121,6 +121,8 @@ impl Server {
     /// five seconds at the latest.
     pub async fn serve(self, cancel: CancellationToken) -> io::Result<()> {
         let Self { listener, shared, .. } = self;
+        // Ours to cancel when the listener fails; the caller's token is the caller's.
+        let cancel = cancel.child_token();
         let tasks = TaskTracker::new();
         let stop_timer = cancel.child_token();
         tasks.spawn({

@@ -39,8 +39,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), ApiError> {
         self.tick(now);
-        check_length("error", error.unwrap_or_default(), MAX_ERROR)?;
-        check_length("cause", cause.unwrap_or_default(), MAX_CAUSE)?;
+        check_reported(error, cause)?;
         self.open_token(token)?;
         let outcome = Outcome::Failed { error: error.map(str::to_owned), cause: cause.map(str::to_owned) };
         self.end_task(token, outcome);
@@ -75,6 +74,12 @@ impl Engine {
 
 fn invalid_output(why: &str) -> ApiError {
     ApiError::new("InvalidOutput", format!("Invalid Output: '{why}'"))
+}
+
+/// The limits on what a caller gives as error and cause.
+pub(super) fn check_reported(error: Option<&str>, cause: Option<&str>) -> Result<(), ApiError> {
+    check_length("error", error.unwrap_or_default(), MAX_ERROR)?;
+    check_length("cause", cause.unwrap_or_default(), MAX_CAUSE)
 }
 
 fn check_length(field: &str, text: &str, max: usize) -> Result<(), ApiError> {

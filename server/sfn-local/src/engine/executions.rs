@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     ApiError, Engine,
+    callbacks::check_reported,
     execution::{Execution, ExecutionId, ExecutionStatus},
     history::{Event, Reported},
     machines::Revision,
@@ -174,6 +175,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Timestamp, ApiError> {
         self.tick(now);
+        check_reported(error, cause)?;
         let (id, _) = self.execution(arn)?;
         let reported = Reported { error: error.map(Into::into), cause: cause.map(Into::into) };
         self.run(id, |run| run.interrupt(ExecutionStatus::Aborted, reported));

@@ -10,7 +10,7 @@ mod sfn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
@@ -42,8 +42,14 @@ pub(crate) enum Dropped {
 pub(crate) async fn handle(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Dropped> {
     let (head, body) = request.into_parts();
     let request_id = uuid::Uuid::new_v4().to_string();
-    let Ok(body) = Limited::new(body, MAX_BODY).collect().await else { return Err(Dropped::Unreadable) };
-    let body = body.to_bytes();
+    let body = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let error = ApiError::new("RequestEntityTooLarge", format!("The body is longer than {MAX_BODY} bytes"));
+            return Ok(json_error(StatusCode::PAYLOAD_TOO_LARGE, &error, &request_id));
+        }
+        Err(_) => return Err(Dropped::Unreadable),
+    };
     if head.uri.path().starts_with("/_sfn-local/") {
         return Ok(admin::handle(shared, &head.method, head.uri.path(), &body));
     }

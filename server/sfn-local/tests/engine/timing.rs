@@ -38,6 +38,19 @@ fn a_heartbeat_restarts_its_own_clock_and_not_the_timeout() {
 }
 
 #[test]
+fn after_a_heartbeat_the_next_is_due_a_whole_interval_later() {
+    let mut account = Account::new();
+    let state = account.task(&json!({"HeartbeatSeconds": 30}));
+    let execution = account.run(&json!({"A": state}), "{}");
+    let task = account.take().unwrap();
+    account.advance(29.0);
+    account.heartbeat(&task.token).unwrap();
+    assert_eq!(account.next_in(), Some(30.0));
+    account.advance(30.0);
+    assert_eq!(account.failure(&execution).0, "States.HeartbeatTimeout");
+}
+
+#[test]
 fn a_missed_heartbeat_has_its_own_error_name() {
     let mut account = Account::new();
     let state = account.task(&json!({"TimeoutSeconds": 300, "HeartbeatSeconds": 60}));

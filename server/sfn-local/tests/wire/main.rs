@@ -115,3 +115,16 @@ async fn shutting_down_answers_open_polls_empty() {
     local.stop().await;
     assert_eq!(poll.await.unwrap().unwrap().task_token, None);
 }
+
+#[tokio::test]
+async fn payloads_at_the_limit_pass_and_one_byte_more_is_refused_by_the_service() {
+    let local = Local::start().await;
+    let activity = local.activity("Approve").await;
+    let machine = local.machine("Main", &approval_definition(&activity)).await;
+    let input = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+    let start = local.sfn.start_execution().state_machine_arn(&machine);
+    start.clone().input(input(262_144)).send().await.unwrap();
+    let error = start.input(input(262_145)).send().await.unwrap_err().into_service_error();
+    assert_eq!(error.code(), Some("ValidationException"));
+    local.stop().await;
+}
