@@ -36,8 +36,8 @@ CREATE UNIQUE INDEX approvals_identity ON approvals (identity) WHERE identity IS
 CREATE INDEX approvals_status ON approvals (status, id);
 CREATE INDEX approvals_workflow ON approvals (workflow, status, id);
 CREATE INDEX approvals_execution ON approvals (execution_arn, id) WHERE execution_arn IS NOT NULL;
--- A snapshot of the past: what was pending then and is final now.
-CREATE INDEX approvals_final ON approvals (revision, id) WHERE status <> 'PENDING';
+-- A snapshot of the past: what was pending then and is final now. Holds the status so that no row need be read.
+CREATE INDEX approvals_final ON approvals (revision, id, status) WHERE status <> 'PENDING';
 -- Work that is due: each holds the rows that want it, and no others.
 CREATE INDEX approvals_heartbeat_due ON approvals (heartbeat_due) WHERE heartbeat_due IS NOT NULL;
 CREATE INDEX approvals_expiry_due ON approvals (expiry_due) WHERE expiry_due IS NOT NULL;
