@@ -38,6 +38,7 @@ pub struct Ready {
 #[derive(Debug)]
 pub struct Server {
     process: Option<Process>,
+    local_aws: Option<LocalAws>,
     ready: Ready,
     folder: TempDir,
     launch: Launch,
@@ -45,19 +46,22 @@ pub struct Server {
 
 #[derive(Debug, Clone)]
 enum Launch {
-    Dev { provision: bool },
+    Dev,
     Serve { environment: Vec<(String, String)> },
 }
 
 impl Server {
     /// `approve-server dev` with the reference stack.
     pub async fn dev() -> Self {
-        Self::launch(TempDir::new().unwrap(), Launch::Dev { provision: true }).await
+        Self::launch(TempDir::new().unwrap(), Launch::Dev).await
     }
 
-    /// `approve-server dev` without any workflow.
-    pub async fn dev_without_workflows() -> Self {
-        Self::launch(TempDir::new().unwrap(), Launch::Dev { provision: false }).await
+    /// `approve-server serve`, without any workflow, against an embedded AWS of its own.
+    pub async fn empty() -> Self {
+        let aws = LocalAws::start().await;
+        let mut server = Self::serve(aws.url()).await;
+        server.local_aws = Some(aws);
+        server
     }
 
     /// `approve-server serve` against the AWS at `endpoint`, named in its configuration file.
@@ -90,7 +94,7 @@ impl Server {
     }
 
     async fn launch(folder: TempDir, launch: Launch) -> Self {
-        let mut server = Self { process: None, ready: Ready::default(), folder, launch };
+        let mut server = Self { process: None, local_aws: None, ready: Ready::default(), folder, launch };
         server.start().await;
         server
     }
@@ -101,12 +105,9 @@ impl Server {
         let listen = self.ready.grpc.as_deref().map_or("127.0.0.1:0", |url| url.trim_start_matches("http://"));
         let mut command = command(binaries::server(), self.folder.path());
         match &self.launch {
-            Launch::Dev { provision } => {
+            Launch::Dev => {
                 command.args(["dev", "--aws-listen", "127.0.0.1:0"]);
                 command.arg("--data-dir").arg(self.data_dir());
-                if !provision {
-                    command.arg("--no-provision");
-                }
             }
             Launch::Serve { environment } => {
                 command.arg("serve").arg("--config").arg(self.folder.path().join("approve.toml"));
@@ -154,9 +155,10 @@ impl Server {
         self.ready.grpc.as_deref().expect("the ready file names the API's URL")
     }
 
-    /// The URL of its embedded AWS (`dev`).
+    /// The URL of its embedded AWS.
     pub fn aws(&self) -> &str {
-        self.ready.aws.as_deref().expect("the ready file names the embedded AWS's URL")
+        let own = self.local_aws.as_ref().map(LocalAws::url);
+        own.or(self.ready.aws.as_deref()).expect("the ready file names the embedded AWS's URL")
     }
 
     /// What it said when it was ready.

@@ -18,7 +18,7 @@ const MAX_PAYLOAD: usize = 262_144;
 
 #[tokio::test]
 async fn a_malformed_approve_block_fails_the_task_and_names_the_field() {
-    let server = Server::dev_without_workflows().await;
+    let server = Server::empty().await;
     let client = server.client("ana").await;
     apply(&client, spec("bare", PASS_INPUT)).await;
     for (input, field) in [
@@ -57,7 +57,7 @@ async fn a_malformed_approve_block_fails_the_task_and_names_the_field() {
 
 #[tokio::test]
 async fn a_payload_at_the_limit_goes_through_and_one_byte_more_is_refused() {
-    let server = Server::dev_without_workflows().await;
+    let server = Server::empty().await;
     let client = server.client("ana").await;
     apply(&client, spec("bare", PASS_INPUT)).await;
 

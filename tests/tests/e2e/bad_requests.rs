@@ -97,7 +97,7 @@ async fn a_second_decision_hears_who_was_first() {
 
 #[tokio::test]
 async fn who_may_not_decide_does_not() {
-    let server = Server::dev_without_workflows().await;
+    let server = Server::empty().await;
     let ana = server.client_in("ana", &["finance"]).await;
     apply(&ana, with_rule(spec("payments", ASK), of_group("finance", 1))).await;
     let (_, approval) = ask(&ana, "payments", &ask_input("Pay", "user:ana")).await;

@@ -9,7 +9,7 @@ use approve_tests::{
 
 #[tokio::test]
 async fn the_whole_text_is_the_payload_and_keeps_its_numbers() {
-    let server = Server::dev_without_workflows().await;
+    let server = Server::empty().await;
     let client = server.client("ana").await;
     let workflow = apply(&client, spec("bare", PASS_INPUT)).await;
     for input in [r#"{"amount":1200.50,"big":12345678901234567890123}"#, r#"[1,2.50,"three"]"#, r#""text""#] {

@@ -20,6 +20,19 @@ async fn count(aws: &str, execution: &str, kind: HistoryEventType) -> usize {
     history.events().iter().filter(|event| event.r#type == kind).count()
 }
 
+/// Waits for so many seconds of Step Functions' own clock.
+async fn wait_by_step_functions(aws: &str, role: &str, seconds: u32) {
+    let step_functions = aws::step_functions(aws);
+    let machine = step_functions.create_state_machine().name("clock").role_arn(role).definition(waiting(seconds));
+    let machine = machine.send().await.unwrap().state_machine_arn;
+    let clock = step_functions.start_execution().state_machine_arn(machine).send().await.unwrap().execution_arn;
+    wait_for("the clock", async || {
+        let clock = step_functions.describe_execution().execution_arn(&clock).send().await.unwrap();
+        (clock.status == aws_sdk_sfn::types::ExecutionStatus::Succeeded).then_some(())
+    })
+    .await;
+}
+
 async fn ask_with_heartbeats(client: &Client) -> (String, approve_client::Approval) {
     let definition = ask_retrying(HEARTBEAT_SECONDS);
     apply(client, with_rule(spec("payments", &definition), of_group("finance", 2))).await;
@@ -28,14 +41,12 @@ async fn ask_with_heartbeats(client: &Client) -> (String, approve_client::Approv
 
 #[tokio::test]
 async fn heartbeats_keep_the_task_while_people_think() {
-    let server = Server::dev_without_workflows().await;
+    let server = Server::empty().await;
     let client = server.client_in("ana", &["finance"]).await;
     let (arn, approval) = ask_with_heartbeats(&client).await;
     // Step Functions itself tells when several intervals have passed.
-    apply(&client, spec("clock", &waiting(3 * HEARTBEAT_SECONDS))).await;
-    let clock = approve_tests::approvals::start(&client, "clock", "{}").await;
-
-    assert_eq!(ended(&client, &clock).await.status(), ExecutionStatus::Succeeded);
+    let role = client.get_workflow("payments").await.unwrap().role_arn;
+    wait_by_step_functions(server.aws(), &role, 3 * HEARTBEAT_SECONDS).await;
 
     assert_eq!(count(server.aws(), &arn, HistoryEventType::ActivityTimedOut).await, 0);
     let now = client.get(&approval.id).await.unwrap();
@@ -97,7 +108,7 @@ async fn a_decision_that_misses_its_task_goes_to_the_next_one() {
 
 #[tokio::test]
 async fn an_approval_whose_execution_was_stopped_is_canceled() {
-    let server = Server::dev_without_workflows().await;
+    let server = Server::empty().await;
     let client = server.client_in("ana", &["finance"]).await;
     let (arn, approval) = ask_with_heartbeats(&client).await;
 
@@ -115,7 +126,7 @@ async fn an_approval_whose_execution_was_stopped_is_canceled() {
 
 #[tokio::test]
 async fn a_loop_that_enters_the_state_again_asks_anew() {
-    let server = Server::dev_without_workflows().await;
+    let server = Server::empty().await;
     let client = server.client("ana").await;
     let mut definition: serde_json::Value = serde_json::from_str(approve_tests::workflows::ASK).unwrap();
     definition["States"]["Ask"]["ResultPath"] = serde_json::json!("$.decision");

@@ -106,7 +106,7 @@ async fn a_rejected_execution_fails_and_its_next_step_never_runs() {
 
 #[tokio::test]
 async fn an_approval_that_nobody_decides_expires_and_fails_its_execution() {
-    let server = Server::dev_without_workflows().await;
+    let server = Server::empty().await;
     let client = server.client("ana").await;
     apply(&client, with_rule(spec("quick", ASK), expiring(Duration::from_secs(2)))).await;
 

@@ -44,9 +44,10 @@ fn every_command_line_of_the_programs_is_one_that_they_know() {
     let mut checked = BTreeMap::new();
     for line in commands(&readme()) {
         for (program, path) in [("approve-cli", binaries::cli()), ("approve-server", binaries::server())] {
-            let Some(at) = line.find(program) else { continue };
-            let args: Vec<_> = words(&line[at + program.len()..]);
-            let args: Vec<_> = args.iter().map(String::as_str).filter(|arg| *arg != "--").collect();
+            let words = words(&line);
+            let built = matches!(words.as_slice(), [cargo, build, ..] if cargo == "cargo" && build == "build");
+            let Some(at) = words.iter().position(|word| word == program).filter(|_| !built) else { continue };
+            let args: Vec<_> = words[at + 1..].iter().map(String::as_str).filter(|arg| *arg != "--").collect();
             let subcommands: Vec<_> = args.iter().take_while(|arg| is_subcommand(arg)).copied().collect();
             let help = help_of(&path, &subcommands);
             for flag in args.iter().filter(|arg| arg.starts_with("--") && arg.len() > 2) {

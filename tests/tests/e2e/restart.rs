@@ -7,7 +7,7 @@ use approve_client::{
 use approve_tests::{
     LocalAws, Server,
     approvals::{Watching, ask, delivered, delivery_state, ended, start},
-    workflows::{ASK, apply, ask_input, of_group, spec, with_rule},
+    workflows::{ASK, apply, ask_input, ask_retrying, of_group, spec, with_rule},
 };
 
 const FINANCE: &[&str] = &["finance"];
@@ -77,7 +77,8 @@ async fn what_started_while_the_server_was_down_is_asked_for_when_it_is_back() {
     let aws = LocalAws::start().await;
     let mut server = Server::serve(aws.url()).await;
     let ana = server.client("ana").await;
-    let workflow = apply(&ana, spec("payments", ASK)).await;
+    // A poll that nobody answers to any more may have been given the task: then the state's Retry hands it out again.
+    let workflow = apply(&ana, spec("payments", &ask_retrying(2))).await;
     let mut watching = Watching::synced(&ana, Watch::new()).await;
     start(&ana, "payments", &ask_input("The first", "user:req")).await;
     watching.upserted("the first approval", |approval| approval.title == "The first").await;

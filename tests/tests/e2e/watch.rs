@@ -52,7 +52,7 @@ async fn a_snapshot_then_a_bookmark_then_changes() {
     assert!(snapshot.iter().all(|approval| approval.revision <= bookmark.revision));
 
     client.decide(Decide::approve(&first.id)).await.unwrap();
-    start(&client, "HumanApproval", r#"{"at": 3}"#).await;
+    start(&client, "HumanApproval", r#"{"at":3}"#).await;
     let mut revision = bookmark.revision;
     let mut told = Vec::new();
     while told.len() < 2 {
@@ -77,7 +77,7 @@ async fn a_snapshot_then_a_bookmark_then_changes() {
         assert!(at > revision, "revision {at} after {revision}");
         revision = at;
     }
-    assert_eq!(told, [format!("removed {}", first.id), r#"upserted {"at": 3}"#.to_owned()]);
+    assert_eq!(told, [format!("removed {}", first.id), r#"upserted {"at":3}"#.to_owned()]);
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn resuming_starts_strictly_after_the_token_and_misses_nothing() {
     drop(watching);
 
     client.decide(Decide::reject(&first.id)).await.unwrap();
-    let (_, third) = ask(&client, "HumanApproval", r#"{"at": 3}"#).await;
+    let (_, third) = ask(&client, "HumanApproval", r#"{"at":3}"#).await;
 
     let resumed = Watching::synced(&client, Watch::new().resume_token(&token)).await;
     let told: Vec<_> = resumed
@@ -141,7 +141,7 @@ async fn an_idle_stream_shows_that_it_lives() {
 
 #[tokio::test]
 async fn what_no_longer_matches_a_filter_is_removed_while_it_is_pending() {
-    let server = Server::dev_without_workflows().await;
+    let server = Server::empty().await;
     let ana = server.client_in("ana", &["finance"]).await;
     let bo = server.client_in("bo", &["finance"]).await;
     apply(&ana, with_rule(spec("payments", ASK), of_group("finance", 2))).await;
@@ -173,7 +173,7 @@ async fn what_no_longer_matches_a_filter_is_removed_while_it_is_pending() {
 
 #[tokio::test]
 async fn filters_choose_by_label_text_and_workflow() {
-    let server = Server::dev_without_workflows().await;
+    let server = Server::empty().await;
     let client = server.client("ana").await;
     apply(&client, spec("payments", ASK)).await;
     apply(&client, spec("releases", ASK)).await;
