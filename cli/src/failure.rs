@@ -55,13 +55,18 @@ impl Failure {
             return;
         }
         let style = Style::for_stderr();
-        let mut lines = vec![format!("{} {}", style.red("error:"), text::line(&line(self)))];
+        let line = line(self);
+        let mut lines = vec![format!("{} {}", style.red("error:"), text::line(&line))];
         let client = match self {
             Self::Client(error) | Self::Explained { source: error, .. } => Some(error),
             _ => None,
         };
         for violation in client.map(Error::field_violations).unwrap_or_default() {
-            lines.push(format!("  {}: {}", text::line(&violation.field), text::line(&violation.description)));
+            // A server that names one field often says no more than its message.
+            if !line.contains(&violation.description) {
+                let (field, what) = (text::line(&violation.field), text::line(&violation.description));
+                lines.push(format!("  {field}: {what}"));
+            }
         }
         let hints = match self {
             Self::Explained { hint, .. } => vec![hint.clone()],
