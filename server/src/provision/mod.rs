@@ -6,6 +6,8 @@
 
 mod activity;
 mod apply;
+#[cfg(test)]
+mod apply_tests;
 mod aws;
 mod aws_sdk;
 mod checks;
