@@ -12,6 +12,7 @@ pub mod cli;
 pub mod localstack;
 pub mod process;
 pub mod server;
+pub mod sim;
 pub mod wait;
 pub mod workflows;
 

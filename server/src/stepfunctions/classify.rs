@@ -33,6 +33,15 @@ where
     CallError { failure, operation, code, message: redact(&message, secrets) }
 }
 
+impl CallError {
+    /// The error that an answer with this code is. `message` must hold no token and no payload.
+    #[must_use]
+    pub fn of_code(operation: &'static str, code: &str, message: &str) -> Self {
+        let failure = of_answer(Some(code), 400);
+        Self { failure, operation, code: Some(bare_code(code)), message: message.to_owned() }
+    }
+}
+
 /// The code without a namespace before it or a URL after it.
 fn bare_code(code: &str) -> String {
     let code = code.rsplit('#').next().unwrap_or(code);

@@ -14,11 +14,9 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// For calls to Step Functions that failed.
-    pub(super) const CALLS: Self =
-        Self { min: SignedDuration::from_millis(200), max: SignedDuration::from_secs(30) };
+    pub(super) const CALLS: Self = Self { min: SignedDuration::from_millis(200), max: SignedDuration::from_secs(30) };
     /// For a store that does not answer.
-    pub(super) const STORE: Self =
-        Self { min: SignedDuration::from_millis(50), max: SignedDuration::from_secs(5) };
+    pub(super) const STORE: Self = Self { min: SignedDuration::from_millis(50), max: SignedDuration::from_secs(5) };
 
     /// The wait after `tries` failed tries, of which there is at least one. `random` is in 0..1.
     #[must_use]

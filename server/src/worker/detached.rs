@@ -35,10 +35,7 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
 }
 
 async fn look(shared: &Shared, approval: &Approval) -> Result<(), StoreError> {
-    let given_up = approval
-        .task
-        .detached
-        .is_some_and(|since| shared.clock.now() > since + shared.options.detached_for);
+    let given_up = approval.task.detached.is_some_and(|since| shared.clock.now() > since + shared.options.detached_for);
     let why = match fate(shared, approval).await {
         Ok(Fate::Answered) => {
             let command = Command::Delivered { token: approval.task.token.clone(), attempts: 0 };

@@ -50,10 +50,7 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
 }
 
 /// Sends one heartbeat; its next time, unless its task turned out to be closed.
-async fn beat(
-    shared: &Shared,
-    item: HeartbeatDue,
-) -> Result<Option<NextHeartbeat>, StoreError> {
+async fn beat(shared: &Shared, item: HeartbeatDue) -> Result<Option<NextHeartbeat>, StoreError> {
     shared.heartbeat_rate.ready().await;
     let interval = item.heartbeat.map_or(DEFAULT_HEARTBEAT, |known| known * 2 / 3);
     let wait = match shared.stepfunctions.send_task_heartbeat(&item.token).await {
@@ -101,11 +98,7 @@ pub(super) fn cancel(reason: String) -> Command {
 }
 
 /// Carries out a command that follows from what Step Functions said. A refusal means that somebody was faster.
-pub(super) async fn end(
-    shared: &Shared,
-    id: &crate::approval::ApprovalId,
-    command: Command,
-) -> Result<(), StoreError> {
+pub(super) async fn end(shared: &Shared, id: &crate::approval::ApprovalId, command: Command) -> Result<(), StoreError> {
     let at = shared.clock.now();
     if let crate::store::Executed::Done { approval, .. } = shared.store.execute(id, command, at, None).await? {
         info!(

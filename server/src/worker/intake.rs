@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::{Shared, backoff::Backoff};
 use crate::{
-    approval::{Approval, Request, Status, TaskInput, TaskState, parse_task_input},
+    approval::{Approval, Request, Status, TaskInput, TaskState, TaskToken, parse_task_input},
     entropy,
     stepfunctions::{ActivityTask, CallError, ExecutionStatus, Failure},
     store::{Admission, Admitted, DEFAULT_HEARTBEAT, IdentityUse},
@@ -101,9 +101,13 @@ async fn keep(
     let mut failures = 0;
     loop {
         match shared.store.admit(admission.clone()).await {
-            Ok(Admitted::Check(known)) => {
-                admission.identity = check(shared, &known, &admission.task).await;
-            }
+            Ok(Admitted::Check(known)) => match check(shared, &known, &admission).await {
+                Some(identity) => admission.identity = identity,
+                None => {
+                    info!(approval = %known.id, "dropped a task that was closed before it could be bound");
+                    return;
+                }
+            },
             Ok(Admitted::Created(approval)) => {
                 match approval.status {
                     Status::Invalid => warn!(
@@ -132,28 +136,33 @@ async fn keep(
 }
 
 /// Whether a task may take the place of the one that `known` is bound to: it has to be the same question, of a workflow
-/// that is running, whose earlier task is closed. Otherwise whoever makes up an identity would inherit a decision.
-async fn check(shared: &Shared, known: &Approval, task: &TaskInput) -> IdentityUse {
+/// that is running, whose earlier task is closed. Otherwise whoever makes up an identity would inherit a decision. `None`
+/// for a task that is closed itself: it waited too long to be stored, and its retry has come or will.
+async fn check(shared: &Shared, known: &Approval, admission: &Admission) -> Option<IdentityUse> {
+    let task = &admission.task;
     if !same_question(known, &task.request, &task.input) {
         warn!(approval = %known.id, "a task claims an approval's identity with another question; asking anew");
-        return IdentityUse::Distrusted;
+        return Some(IdentityUse::Distrusted);
     }
     let Some(execution) = &task.request.source.execution_arn else {
-        return IdentityUse::Distrusted;
+        return Some(IdentityUse::Distrusted);
     };
     let running = persist(shared, || shared.stepfunctions.describe_execution(execution)).await;
-    if !matches!(running, Ok(execution) if execution.status == ExecutionStatus::Running) {
-        warn!(approval = %known.id, "a task claims an approval's identity for no running execution; asking anew");
-        return IdentityUse::Distrusted;
+    let running = matches!(running, Ok(execution) if execution.status == ExecutionStatus::Running);
+    let replaces = running && (known.task.state != TaskState::Open || !is_open(shared, &known.task.token).await);
+    // Last, as the answers to the others may have taken long.
+    if !is_open(shared, &admission.token).await {
+        return None;
     }
-    if known.task.state == TaskState::Open {
-        let open = persist(shared, || shared.stepfunctions.send_task_heartbeat(&known.task.token)).await;
-        if open.is_ok() {
-            warn!(approval = %known.id, "a task claims the identity of an approval whose task is open; asking anew");
-            return IdentityUse::Distrusted;
-        }
+    if !replaces {
+        warn!(approval = %known.id, running, "a task claims the identity of an approval that has one; asking anew");
+        return Some(IdentityUse::Distrusted);
     }
-    IdentityUse::Trusted { checked: Some((known.id.clone(), known.task.token.clone())) }
+    Some(IdentityUse::Trusted { checked: Some((known.id.clone(), known.task.token.clone())) })
+}
+
+async fn is_open(shared: &Shared, token: &TaskToken) -> bool {
+    persist(shared, || shared.stepfunctions.send_task_heartbeat(token)).await.is_ok()
 }
 
 fn same_question(known: &Approval, request: &Request, input: &str) -> bool {

@@ -62,8 +62,7 @@ fn follow(
         if active.contains_key(arn) {
             continue;
         }
-        let activity =
-            Arc::new(Activity { arn: arn.clone(), open: AtomicUsize::new(0), stop: stop.child_token() });
+        let activity = Arc::new(Activity { arn: arn.clone(), open: AtomicUsize::new(0), stop: stop.child_token() });
         for _ in 0..shared.options.min_polls.max(1) {
             open(shared, &activity, polls, abandon);
         }

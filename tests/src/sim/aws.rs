@@ -19,7 +19,7 @@ struct Core {
 }
 
 /// Step Functions, for a simulation.
-pub struct Aws {
+pub(super) struct Aws {
     core: Mutex<Core>,
     rescheduled: Notify,
     time: Time,
@@ -28,14 +28,14 @@ pub struct Aws {
 impl Aws {
     /// An empty account.
     #[must_use]
-    pub fn new(seed: u64, time: Time) -> Self {
+    pub(super) fn new(seed: u64, time: Time) -> Self {
         let options = EngineOptions { seed, check_roles: false, ..EngineOptions::default() };
         let engine = Engine::new(options, time.now());
         Self { core: Mutex::new(Core { engine, waiting: HashMap::new() }), rescheduled: Notify::new(), time }
     }
 
     /// One call, now.
-    pub fn call<R>(&self, act: impl FnOnce(&mut Engine, Timestamp) -> R) -> R {
+    pub(super) fn call<R>(&self, act: impl FnOnce(&mut Engine, Timestamp) -> R) -> R {
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let before = core.engine.next_wakeup();
         let result = act(&mut core.engine, self.time.now());
@@ -53,7 +53,7 @@ impl Aws {
     }
 
     /// GetActivityTask.
-    pub async fn poll(&self, activity_arn: &str, worker: &str) -> PollAnswer {
+    pub(super) async fn poll(&self, activity_arn: &str, worker: &str) -> PollAnswer {
         let poll = self.call(|engine, now| engine.start_poll(activity_arn, Some(worker), now))?;
         match poll {
             Poll::Task(task) => Ok(Some(task)),
@@ -66,7 +66,7 @@ impl Aws {
     }
 
     /// Makes due things happen, for ever.
-    pub async fn run(&self) {
+    pub(super) async fn run(&self) {
         loop {
             let due = self.call(|engine, now| {
                 engine.tick(now);

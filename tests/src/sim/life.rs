@@ -7,22 +7,22 @@ use std::sync::{
 
 /// One server's life.
 #[derive(Debug, Clone, Default)]
-pub struct Life(Arc<AtomicBool>);
+pub(super) struct Life(Arc<AtomicBool>);
 
 impl Life {
     /// Ends it, as `kill -9` would: between any two effects.
-    pub fn end(&self) {
+    pub(super) fn end(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
     /// Whether it goes on.
     #[must_use]
-    pub fn goes_on(&self) -> bool {
+    pub(super) fn goes_on(&self) -> bool {
         !self.0.load(Ordering::SeqCst)
     }
 
     /// Returns while it goes on, and never after.
-    pub async fn check(&self) {
+    pub(super) async fn check(&self) {
         if !self.goes_on() {
             std::future::pending::<()>().await;
         }

@@ -33,10 +33,16 @@ pub struct Faults {
 impl Faults {
     /// Nothing goes wrong.
     pub const NONE: Self = Self { throttled: 0.0, lost_before: 0.0, lost_after: 0.0, slow: 0.0 };
+
+    /// Whether nothing goes wrong.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.throttled + self.lost_before + self.lost_after + self.slow == 0.0
+    }
 }
 
 /// What all servers' ports of a simulation share.
-pub struct Network {
+pub(super) struct Network {
     aws: Arc<Aws>,
     time: Time,
     state: Mutex<State>,
@@ -53,13 +59,13 @@ struct State {
 
 /// An answer that arrived at Step Functions and was accepted.
 #[derive(Debug, Clone)]
-pub struct Sent {
+pub(super) struct Sent {
     /// To which task.
-    pub token: String,
+    pub(super) token: String,
     /// What was said: the output or the cause, JSON text that names the approval.
-    pub body: String,
+    pub(super) body: String,
     /// Whether it was a success.
-    pub success: bool,
+    pub(super) success: bool,
 }
 
 enum Fault {
@@ -71,7 +77,7 @@ enum Fault {
 impl Network {
     /// A network to an account.
     #[must_use]
-    pub fn new(aws: Arc<Aws>, time: Time, seed: u64, faults: Faults) -> Self {
+    pub(super) fn new(aws: Arc<Aws>, time: Time, seed: u64, faults: Faults) -> Self {
         let random = StdRng::seed_from_u64(seed);
         let state =
             State { random, faults, down: false, injected: BTreeMap::new(), answers: Vec::new(), log: Vec::new() };
@@ -83,35 +89,41 @@ impl Network {
     }
 
     /// Step Functions can't be reached, or can be again.
-    pub fn set_down(&self, down: bool) {
+    pub(super) fn set_down(&self, down: bool) {
         self.state().down = down;
     }
 
     /// From here on other things go wrong.
-    pub fn set_faults(&self, faults: Faults) {
+    pub(super) fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
     }
 
     /// How often what went wrong.
     #[must_use]
-    pub fn injected(&self) -> BTreeMap<&'static str, u64> {
+    pub(super) fn injected(&self) -> BTreeMap<&'static str, u64> {
         self.state().injected.clone()
     }
 
     /// The answers that were accepted, in order.
     #[must_use]
-    pub fn answers(&self) -> Vec<Sent> {
+    pub(super) fn answers(&self) -> Vec<Sent> {
         self.state().answers.clone()
     }
 
     /// What happened, a line each.
     #[must_use]
-    pub fn log(&self) -> Vec<String> {
+    pub(super) fn log(&self) -> Vec<String> {
         self.state().log.clone()
     }
 
+    /// The time.
+    #[must_use]
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        self.time.now()
+    }
+
     /// Adds a line.
-    pub fn note(&self, line: impl AsRef<str>) {
+    pub(super) fn note(&self, line: impl AsRef<str>) {
         let line = format!("{:>9} {}", self.time.millis(), line.as_ref());
         self.state().log.push(line);
     }
@@ -146,11 +158,11 @@ impl Network {
 }
 
 /// One server's port.
-pub struct Port {
+pub(super) struct Port {
     /// The network.
-    pub network: Arc<Network>,
+    pub(super) network: Arc<Network>,
     /// The server's life.
-    pub life: Life,
+    pub(super) life: Life,
 }
 
 impl Port {
@@ -169,7 +181,10 @@ impl Port {
                 let _ = act(&self.network.aws);
                 Err(failed(operation, Failure::Unknown, "connection closed before the answer"))
             }
-            None => act(&self.network.aws).map_err(|error| CallError::of_code(operation, error.code, &error.message)),
+            None => act(&self.network.aws).map_err(|error| {
+                self.network.note(format!("{operation}: {}", error.code));
+                CallError::of_code(operation, error.code, &error.message)
+            }),
         };
         tokio::task::yield_now().await;
         self.life.check().await;
@@ -178,9 +193,18 @@ impl Port {
 
     fn sent(&self, token: &TaskToken, body: &str, success: bool) {
         let token = token.reveal().to_owned();
-        self.network.note(format!("answered {}: {body}", if success { "success" } else { "failure" }));
+        self.network.note(format!(
+            "answered {} {}: {body}",
+            short(&token),
+            if success { "success" } else { "failure" }
+        ));
         self.network.state().answers.push(Sent { token, body: body.to_owned(), success });
     }
+}
+
+/// The end of a token tells it from others.
+fn short(token: &str) -> &str {
+    token.get(token.len().saturating_sub(6)..).unwrap_or(token)
 }
 
 fn failed(operation: &'static str, failure: Failure, message: &str) -> CallError {
@@ -206,6 +230,9 @@ impl StepFunctions for Port {
         self.life.check().await;
         if matches!(fault, Some(Fault::LostAfter)) {
             return Err(failed(operation, Failure::Unknown, "connection closed before the answer"));
+        }
+        if let Ok(Some(task)) = &answer {
+            self.network.note(format!("took {} {}", short(&task.token), task.input.as_str()));
         }
         match answer {
             Ok(task) => Ok(task.map(|task| ActivityTask {
@@ -249,9 +276,8 @@ impl StepFunctions for Port {
             name: Some(name.to_owned()),
             input: Some(input.to_owned()),
         };
-        let started = self
-            .call("StartExecution", |aws| aws.call(|engine, now| engine.start_execution(request, now)))
-            .await?;
+        let started =
+            self.call("StartExecution", |aws| aws.call(|engine, now| engine.start_execution(request, now))).await?;
         Ok(StartedExecution { arn: started.arn.to_string(), started: started.started })
     }
 

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::life::Life;
 
 /// A store that can be taken away.
-pub struct FragileStore {
+pub(super) struct FragileStore {
     inner: Mutex<Option<Arc<dyn Store>>>,
     head: watch::Receiver<Revision>,
     life: Life,
@@ -31,7 +31,7 @@ pub struct FragileStore {
 
 /// When a server dies at a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Die {
+pub(super) enum Die {
     /// Nothing is written.
     BeforeCommit,
     /// It is written, and nobody is told.
@@ -41,23 +41,23 @@ pub enum Die {
 impl FragileStore {
     /// Around a store, for a server.
     #[must_use]
-    pub fn new(inner: Arc<dyn Store>, life: Life) -> Self {
+    pub(super) fn new(inner: Arc<dyn Store>, life: Life) -> Self {
         let head = inner.head();
         Self { inner: Mutex::new(Some(inner)), head, life, away: AtomicBool::new(false), die: Mutex::new(None) }
     }
 
     /// It can't be reached, or can be again.
-    pub fn set_away(&self, away: bool) {
+    pub(super) fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
     }
 
     /// The server dies at its next write.
-    pub fn die_at_next_write(&self, when: Die) {
+    pub(super) fn die_at_next_write(&self, when: Die) {
         *self.die.lock().unwrap_or_else(PoisonError::into_inner) = Some(when);
     }
 
     /// Lets go of the store, as the end of a process does.
-    pub fn take(&self) -> Option<Arc<dyn Store>> {
+    pub(super) fn take(&self) -> Option<Arc<dyn Store>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -90,7 +90,11 @@ impl FragileStore {
         if die == Some(Die::BeforeCommit) {
             self.life.end();
         }
-        self.life.check().await;
+        if !self.life.goes_on() {
+            // A dead process holds no lock.
+            drop(inner);
+            return std::future::pending().await;
+        }
         let answer = futures::executor::block_on(act(inner));
         if die == Some(Die::AfterCommit) {
             self.life.end();

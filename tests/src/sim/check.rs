@@ -1,0 +1,195 @@
+//! What must hold after every simulation.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use approve_server::{
+    approval::{Approval, ApprovalId, DeliveryState, Event, Status},
+    store::{HistoryEntry, Store as _},
+};
+use sfn_local::engine::{EventDetail, ExecutionStatus};
+
+use super::{
+    Started,
+    aws::Aws,
+    people::Ledger,
+    port::Network,
+    server::{Machine, Power},
+};
+
+pub(super) async fn check(
+    aws: &Aws,
+    network: &Network,
+    machine: &Machine,
+    power: &Power,
+    started: &[Started],
+    ledger: &Mutex<Ledger>,
+    calm: bool,
+) -> Vec<String> {
+    let approvals = machine.all_approvals(power).await;
+    let mut wrong = Vec::new();
+    for execution in started {
+        let own: Vec<_> = approvals
+            .iter()
+            .filter(|approval| approval.request.source.execution_arn.as_deref() == Some(&*execution.arn))
+            .collect();
+        check_execution(aws, execution, &own, calm, &mut wrong);
+    }
+    once_asked(&approvals, &mut wrong);
+    answers_agree(network, &approvals, &mut wrong);
+    {
+        let ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        acknowledged_holds(&ledger, &approvals, &mut wrong);
+    }
+    if let Some(running) = power.running() {
+        for approval in &approvals {
+            match running.store.history(&approval.id).await {
+                Ok(history) => explained(approval, &history, &mut wrong),
+                Err(error) => wrong.push(format!("no history of {}: {error}", approval.id)),
+            }
+        }
+    }
+    wrong
+}
+
+/// Every execution ended as the recorded decisions say.
+fn check_execution(aws: &Aws, execution: &Started, own: &[&Arc<Approval>], calm: bool, wrong: &mut Vec<String>) {
+    let Ok(found) = aws.call(|engine, now| engine.describe_execution(&execution.arn, now)) else {
+        return wrong.push(format!("{} is unknown", execution.arn));
+    };
+    let arrived = |status| own.iter().any(|one| one.status == status && one.delivery.state == DeliveryState::Delivered);
+    let error = found.error.as_deref().unwrap_or("");
+    let agrees = match found.status {
+        ExecutionStatus::Running => false,
+        ExecutionStatus::Aborted => execution.stopped,
+        ExecutionStatus::TimedOut => false,
+        ExecutionStatus::Succeeded => {
+            let approved = own
+                .iter()
+                .filter(|one| one.status == Status::Approved && one.delivery.state == DeliveryState::Delivered);
+            approved.count() == execution.kind.questions() && own.len() == execution.kind.questions()
+        }
+        ExecutionStatus::Failed => match error {
+            "Approval.Rejected" => arrived(Status::Rejected),
+            "Approval.Expired" => arrived(Status::Expired),
+            _ => false,
+        },
+    };
+    if !agrees {
+        let own: Vec<_> = own
+            .iter()
+            .map(|one| {
+                format!("{} {} {:?} {:?}", one.id, one.status.name(), one.delivery.state, one.delivery.last_error)
+            })
+            .collect();
+        wrong.push(format!("{} is {:?} ({error}) but: {own:?}", execution.arn, found.status));
+    }
+    if found.status == ExecutionStatus::Succeeded {
+        for one in own.iter().filter(|one| one.status != Status::Approved) {
+            wrong.push(format!("{} succeeded although {} is {:?}", execution.arn, one.id, one.status));
+        }
+    }
+    // With nothing going wrong, no heartbeat is ever late.
+    let events = aws.call(|engine, now| engine.execution_history(&execution.arn, now).map(<[_]>::to_vec));
+    let missed = |event: &sfn_local::engine::Event| matches!(&event.detail, EventDetail::ActivityTimedOut(_));
+    if calm && events.is_ok_and(|events| events.iter().any(missed)) {
+        wrong.push(format!("{} missed a heartbeat on a calm day", execution.arn));
+    }
+}
+
+/// Nobody was asked twice for the same thing.
+fn once_asked(approvals: &[Arc<Approval>], wrong: &mut Vec<String>) {
+    let mut asked: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for approval in approvals {
+        match approval.request.source.identity() {
+            Some(identity) => asked.entry(identity).or_default().push(approval.id.to_string()),
+            None => wrong.push(format!("{} has no identity", approval.id)),
+        }
+    }
+    for (identity, ids) in asked.into_iter().filter(|(_, ids)| ids.len() > 1) {
+        wrong.push(format!("asked {} times: {identity:?}: {ids:?}", ids.len()));
+    }
+}
+
+/// What Step Functions accepted is what is recorded, every time.
+fn answers_agree(network: &Network, approvals: &[Arc<Approval>], wrong: &mut Vec<String>) {
+    for answer in network.answers() {
+        let Some(approval) = approvals.iter().find(|one| is_of(&answer.body, one)) else {
+            wrong.push(format!("an answer of no approval: {}", answer.body));
+            continue;
+        };
+        let outcome = format!(",\"outcome\":\"{}\"", approval.status.name());
+        if !answer.body.contains(&outcome) || answer.success != (approval.status == Status::Approved) {
+            wrong.push(format!("{} is {:?} but was answered {}", approval.id, approval.status, answer.body));
+        }
+        if approval.delivery.state != DeliveryState::Delivered && approval.task.token.reveal() == answer.token {
+            wrong.push(format!("{} was answered, and is {:?}", approval.id, approval.delivery.state));
+        }
+    }
+}
+
+/// An answer begins with its approval; the payload behind that may hold earlier ones.
+fn is_of(body: &str, approval: &Approval) -> bool {
+    body.starts_with(&format!("{{\"approval_id\":\"{}\"", approval.id))
+}
+
+/// Nothing that was acknowledged was lost.
+fn acknowledged_holds(ledger: &Ledger, approvals: &[Arc<Approval>], wrong: &mut Vec<String>) {
+    wrong.extend(ledger.wrong.iter().cloned());
+    let find = |id: &ApprovalId| approvals.iter().find(|one| one.id == *id);
+    for (id, status) in &ledger.acknowledged {
+        if find(id).is_none_or(|one| one.status != *status) {
+            wrong.push(format!("{id} was acknowledged as {status:?}, and is not"));
+        }
+    }
+    for (id, voter, decision) in &ledger.votes {
+        let kept = find(id).is_some_and(|one| one.votes.iter().any(|vote| vote.voter.as_str() == voter));
+        if !kept {
+            wrong.push(format!("the vote {decision:?} of {voter} on {id} was acknowledged, and is lost"));
+        }
+    }
+}
+
+/// The audit log explains every transition.
+fn explained(approval: &Approval, history: &[HistoryEntry], wrong: &mut Vec<String>) {
+    let mut status = None;
+    let mut tasks = 0;
+    let mut delivered = false;
+    for entry in history {
+        let next = match &entry.event {
+            Event::Requested { .. } => Some(Status::Pending),
+            Event::Refused { .. } => Some(Status::Invalid),
+            Event::Approved { .. } => Some(Status::Approved),
+            Event::Rejected { .. } => Some(Status::Rejected),
+            Event::Expired => Some(Status::Expired),
+            Event::Canceled { .. } => Some(Status::Canceled),
+            Event::TaskBound { .. } => {
+                delivered = false;
+                tasks += 1;
+                None
+            }
+            Event::Delivered => {
+                delivered = true;
+                None
+            }
+            Event::Voted { .. } | Event::TaskDetached { .. } | Event::Undeliverable { .. } => None,
+        };
+        if let Some(next) = next {
+            let allowed =
+                matches!((status, next), (None, Status::Pending | Status::Invalid) | (Some(Status::Pending), _));
+            if !allowed {
+                wrong.push(format!("{}: from {status:?} to {next:?}", approval.id));
+            }
+            status = Some(next);
+        }
+    }
+    let first = u32::from(!history.is_empty());
+    let as_told = status == Some(approval.status)
+        && approval.task.count == tasks + first
+        && delivered == (approval.delivery.state == DeliveryState::Delivered);
+    if !as_told {
+        wrong.push(format!("{} is not what its history says: {history:?}", approval.id));
+    }
+}

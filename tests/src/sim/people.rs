@@ -1,0 +1,132 @@
+//! People of a simulation. They decide what they see, and ask again with the same request id when they get no answer.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use approve_server::{
+    approval::{ApprovalId, Command, Decision, Person, Refusal, Status},
+    store::{Executed, Filter, ListQuery, Order, RequestKey, Store as _},
+};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use super::{
+    port::Network,
+    server::{Power, Running},
+};
+
+/// What people were told.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// Approvals whose finality was acknowledged, as what.
+    pub(super) acknowledged: BTreeMap<ApprovalId, Status>,
+    /// Votes that were acknowledged: who, on what, which.
+    pub(super) votes: Vec<(ApprovalId, String, Decision)>,
+    /// What was wrong with an answer.
+    pub(super) wrong: Vec<String>,
+}
+
+/// One person.
+pub(super) struct People {
+    name: String,
+    random: StdRng,
+    power: Arc<Power>,
+    network: Arc<Network>,
+    ledger: Arc<Mutex<Ledger>>,
+    requests: u64,
+}
+
+impl People {
+    /// A person.
+    #[must_use]
+    pub(super) fn new(
+        number: u64,
+        seed: u64,
+        power: Arc<Power>,
+        network: Arc<Network>,
+        ledger: Arc<Mutex<Ledger>>,
+    ) -> Self {
+        let random = StdRng::seed_from_u64(seed);
+        Self { name: format!("user:p{number}"), random, power, network, ledger, requests: 0 }
+    }
+
+    /// Looks, decides, for ever.
+    pub(super) async fn work(mut self) {
+        loop {
+            let pause = self.random.random_range(1..60_000);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let Some(id) = self.look().await else { continue };
+            let decision = if self.random.random_bool(0.8) { Decision::Approve } else { Decision::Reject };
+            self.decide(&id, decision).await;
+        }
+    }
+
+    async fn look(&mut self) -> Option<ApprovalId> {
+        let running = self.power.running()?;
+        let query = ListQuery {
+            filter: Filter::default(),
+            statuses: vec![Status::Pending],
+            order: Order::OldestFirst,
+            after: None,
+            limit: 50,
+        };
+        let page = patiently(running.store.list(query)).await?.ok()?;
+        let which = self.random.random_range(0..page.approvals.len().max(1));
+        page.approvals.get(which).map(|approval| approval.id.clone())
+    }
+
+    async fn decide(&mut self, id: &ApprovalId, decision: Decision) {
+        self.requests += 1;
+        let key =
+            RequestKey { caller: self.name.clone(), id: format!("request-{}", self.requests), fingerprint: [0; 32] };
+        for _ in 0..20 {
+            if let Some(running) = self.power.running()
+                && let Some(executed) = self.ask(&running, id, decision, key.clone()).await
+            {
+                return self.told(id, decision, &executed);
+            }
+            tokio::time::sleep(Duration::from_secs(self.random.random_range(1..30))).await;
+        }
+    }
+
+    /// As `Decide` does it: on disk, then handed to the worker, then answered.
+    async fn ask(&self, running: &Running, id: &ApprovalId, decision: Decision, key: RequestKey) -> Option<Executed> {
+        let by = Person { principal: self.name.parse().ok()?, groups: Vec::new() };
+        let command = Command::Vote { by, decision, comment: "so be it".to_owned(), response: None, etag: None };
+        let now = self.network.now();
+        let executed = patiently(running.store.execute(id, command, now, Some(key))).await?.ok()?;
+        if let Executed::Done { approval, .. } = &executed {
+            running.worker.decided(approval);
+        }
+        Some(executed)
+    }
+
+    fn told(&self, id: &ApprovalId, decision: Decision, executed: &Executed) {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        match executed {
+            Executed::Done { approval, .. } => {
+                self.network.note(format!("{} {decision:?} {id}: {}", self.name, approval.status.name()));
+                ledger.votes.push((id.clone(), self.name.clone(), decision));
+                if approval.status.is_final() {
+                    acknowledge(&mut ledger, id, approval.status);
+                }
+            }
+            Executed::Refused(Refusal::AlreadyDecided { status, .. }) => acknowledge(&mut ledger, id, *status),
+            other => ledger.wrong.push(format!("{} on {id}: {other:?}", self.name)),
+        }
+    }
+}
+
+fn acknowledge(ledger: &mut Ledger, id: &ApprovalId, status: Status) {
+    let known = *ledger.acknowledged.entry(id.clone()).or_insert(status);
+    if known != status {
+        ledger.wrong.push(format!("{id} was {known:?} and then {status:?}"));
+    }
+}
+
+/// An answer, if it comes within a few seconds.
+async fn patiently<T>(answer: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(Duration::from_secs(5), answer).await.ok()
+}
