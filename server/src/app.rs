@@ -29,7 +29,7 @@ use crate::{
     telemetry::BadLevel,
     watch::Hub,
     worker::{Worker, WorkerOptions},
-    workflows::{Provisioner, ProvisionerError, Workflows},
+    workflows::{Provisioner, ProvisionerError, Workflow, Workflows},
 };
 
 /// The region of the embedded Step Functions.
@@ -130,7 +130,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), AppE
     let mut signals = signals()?;
     let listener = bind(config.listen, "--listen").await?;
     let aws = stepfunctions::load_config(config.aws.region.clone(), config.aws.endpoint.clone()).await;
-    let parts = Parts::start(&config, &aws).await?;
+    let parts = Base::open(&config, &aws).await?.start(&config);
     let running = parts.serve(listener).await?;
     write_ready(ready_file, &Ready { grpc: Some(running.url()), aws: None, state_machine_arn: None, pid: pid() })?;
     info!(grpc = running.url(), data = %config.data_dir.display(), "serving");
@@ -154,9 +154,9 @@ pub async fn dev(options: DevOptions) -> Result<(), AppError> {
         shutdown: config::Shutdown { poll_seconds: 0, deadline_seconds: 10 },
         ..Config::default()
     };
-    let parts = Parts::start(&config, &aws).await?;
-    let workflow = parts.provisioner.apply(Spec::reference(), false, |_| {}).await?;
-    let running = parts.serve(listener).await?;
+    let base = Base::open(&config, &aws).await?;
+    let workflow = provision_again(&base.provisioner).await?;
+    let running = base.start(&config).serve(listener).await?;
     let state_machine = workflow.record.state_machine_arn.as_str();
     let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     print_ready(&running.url(), &endpoint, state_machine, &data_dir);
@@ -169,6 +169,19 @@ pub async fn dev(options: DevOptions) -> Result<(), AppError> {
         Ok(Ok(())) => stopped,
         Ok(Err(error)) => Err(AppError::Local(error)),
         Err(error) => Err(AppError::system("the embedded Step Functions ended")(error.into())),
+    }
+}
+
+/// The embedded Step Functions begins empty: it gets the workflows that are stored, and the reference one, which is
+/// returned.
+async fn provision_again(provisioner: &Provisioner) -> Result<Arc<Workflow>, ProvisionerError> {
+    let reference = Spec::reference();
+    for workflow in provisioner.workflows.all().values() {
+        provisioner.apply(workflow.record.spec.clone(), false, |_| {}).await?;
+    }
+    match provisioner.workflows.get(&reference.name) {
+        Some(known) => Ok(known),
+        None => provisioner.apply(reference, false, |_| {}).await,
     }
 }
 
@@ -241,17 +254,16 @@ Try next, in another terminal:
     );
 }
 
-/// Everything but the listener.
-struct Parts {
+/// What everything else stands on.
+struct Base {
     store: SharedStore,
+    stepfunctions: stepfunctions::SharedStepFunctions,
     clock: SharedClock,
     provisioner: Arc<Provisioner>,
-    hub: Arc<Hub>,
-    worker: Worker,
 }
 
-impl Parts {
-    async fn start(config: &Config, aws: &SdkConfig) -> Result<Self, AppError> {
+impl Base {
+    async fn open(config: &Config, aws: &SdkConfig) -> Result<Self, AppError> {
         let in_folder = |source| AppError::Store { folder: config.data_dir.clone(), source };
         let clock: SharedClock = Arc::new(SystemClock);
         let folder = config.data_dir.clone();
@@ -262,13 +274,25 @@ impl Parts {
         let store: SharedStore = Arc::new(store);
         let workflows = Arc::new(Workflows::load(&store).await.map_err(in_folder)?);
         let stepfunctions: stepfunctions::SharedStepFunctions = Arc::new(Sdk::new(aws));
-        let hub = Hub::new(Arc::clone(&store));
+        let provisioner = Arc::new(Provisioner {
+            store: Arc::clone(&store),
+            stepfunctions: Arc::clone(&stepfunctions),
+            control: Arc::new(SdkControlPlane::new(aws)),
+            clock: Arc::clone(&clock),
+            workflows,
+        });
+        Ok(Self { store, stepfunctions, clock, provisioner })
+    }
+
+    /// Begins to work: from here on tasks are taken.
+    fn start(self, config: &Config) -> Parts {
+        let hub = Hub::new(Arc::clone(&self.store));
         let worker = Worker::start(
-            Arc::clone(&store),
-            Arc::clone(&stepfunctions),
-            Arc::clone(&clock),
+            Arc::clone(&self.store),
+            self.stepfunctions,
+            Arc::clone(&self.clock),
             Arc::new(SystemEntropy),
-            Arc::clone(&workflows),
+            Arc::clone(&self.provisioner.workflows),
             WorkerOptions {
                 name: config.worker.name.clone().unwrap_or_else(|| format!("approve-server-{}", pid())),
                 min_polls: config.worker.min_polls,
@@ -279,16 +303,20 @@ impl Parts {
                 detached_for: jiff::SignedDuration::from_secs(config.worker.detached_seconds.into()),
             },
         );
-        let provisioner = Arc::new(Provisioner {
-            store: Arc::clone(&store),
-            stepfunctions,
-            control: Arc::new(SdkControlPlane::new(aws)),
-            clock: Arc::clone(&clock),
-            workflows,
-        });
-        Ok(Self { store, clock, provisioner, hub, worker })
+        Parts { store: self.store, clock: self.clock, provisioner: self.provisioner, hub, worker }
     }
+}
 
+/// Everything but the listener.
+struct Parts {
+    store: SharedStore,
+    clock: SharedClock,
+    provisioner: Arc<Provisioner>,
+    hub: Arc<Hub>,
+    worker: Worker,
+}
+
+impl Parts {
     async fn serve(self, listener: TcpListener) -> Result<Running, AppError> {
         let address =
             listener.local_addr().map_err(|error| AppError::system("cannot tell the address")(error.into()))?;
