@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{
     Action, Change, ControlPlane as _, ProvisionError, SdkControlPlane, Spec, StepReport, Tags, apply, destroy,
@@ -101,11 +102,11 @@ async fn whole_life(config: &SdkConfig) {
 }
 
 async fn approve_one(config: &SdkConfig, record: &WorkflowRecord) {
-    let sdk = Sdk::new(config);
-    let started = sdk.start_execution(&record.state_machine_arn, "one", r#"{"amount":1200.50}"#).await.unwrap();
+    let (sdk, name) = (Sdk::new(config), Uuid::new_v4().to_string());
+    let started = sdk.start_execution(&record.state_machine_arn, &name, r#"{"amount":1200.25}"#).await.unwrap();
     let task = sdk.get_activity_task(&record.activity_arn, "worker").await.unwrap().unwrap();
     for part in
-        [r#""input":{"amount":1200.50}"#, r#""state":"ApprovalStep""#, &format!(r#""execution":"{}""#, started.arn)]
+        [r#""input":{"amount":1200.25}"#, r#""state":"ApprovalStep""#, &format!(r#""execution":"{}""#, started.arn)]
     {
         assert!(task.input.replace(": ", ":").contains(part), "{part} in {}", task.input);
     }

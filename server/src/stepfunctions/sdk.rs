@@ -1,6 +1,9 @@
 //! The port over the AWS SDK.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
@@ -65,11 +68,16 @@ impl aws_sdk_sfn::config::AsyncSleep for TokioSleep {
     }
 }
 
+/// Clients for polls, each with a pool of its own. Over HTTP/1.1 each open poll has a connection and one client would
+/// do; over HTTP/2 a client has one connection, which commonly carries 128 requests at once. So 1,000 fit either way.
+const POLL_CLIENTS: usize = 8;
+
 /// Step Functions over the wire. Retries nothing: that is its callers' to decide.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Sdk {
-    /// Waits: its connections are its own, so that open polls stand in nobody's way.
-    polls: Client,
+    /// Their connections are their own, so that open polls stand in nobody's way.
+    polls: [Client; POLL_CLIENTS],
+    next_poll: AtomicUsize,
     calls: Client,
 }
 
@@ -82,7 +90,17 @@ impl Sdk {
             .read_timeout(POLL_READ_TIMEOUT)
             .operation_timeout(POLL_TIMEOUT)
             .build();
-        Self { polls: client(config, polls), calls: client(config, call_timeouts()) }
+        Self {
+            polls: std::array::from_fn(|_| client(config, polls.clone())),
+            next_poll: AtomicUsize::new(0),
+            calls: client(config, call_timeouts()),
+        }
+    }
+
+    /// The client of the next poll, each in turn.
+    fn poll_client(&self) -> &Client {
+        let turn = self.next_poll.fetch_add(1, Ordering::Relaxed);
+        self.polls.get(turn % POLL_CLIENTS).unwrap_or(&self.calls)
     }
 }
 
@@ -111,7 +129,7 @@ impl StepFunctions for Sdk {
         activity_arn: &str,
         worker_name: &str,
     ) -> Result<Option<ActivityTask>, CallError> {
-        let call = self.polls.get_activity_task().activity_arn(activity_arn).worker_name(worker_name);
+        let call = self.poll_client().get_activity_task().activity_arn(activity_arn).worker_name(worker_name);
         let answer = call.send().await.map_err(|error| classify("GetActivityTask", &error, &[]))?;
         let token = answer.task_token.filter(|token| !token.is_empty());
         Ok(token.map(|token| ActivityTask { token: token.into(), input: answer.input.unwrap_or_default() }))
