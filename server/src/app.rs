@@ -141,7 +141,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), AppE
 pub async fn dev(options: DevOptions) -> Result<(), AppError> {
     let mut signals = signals()?;
     let listener = bind(options.listen, "--listen").await?;
-    let local = bind_local(options.aws_listen).await?;
+    let local = bind_local(sfn_local::Options { addr: options.aws_listen, ..sfn_local::Options::default() }).await?;
     let endpoint = local.endpoint();
     let stop_local = CancellationToken::new();
     let local = tokio::spawn(local.serve(stop_local.clone()));
@@ -186,9 +186,9 @@ async fn provision_again(provisioner: &Provisioner) -> Result<Arc<Workflow>, Pro
 }
 
 /// Serves the embedded Step Functions alone, until a signal.
-pub async fn local_aws(listen: SocketAddr, ready_file: Option<&Path>) -> Result<(), AppError> {
+pub async fn local_aws(listen: SocketAddr, long_poll: Duration, ready_file: Option<&Path>) -> Result<(), AppError> {
     let mut signals = signals()?;
-    let local = bind_local(listen).await?;
+    let local = bind_local(sfn_local::Options { addr: listen, long_poll, ..sfn_local::Options::default() }).await?;
     let endpoint = local.endpoint();
     let stop = CancellationToken::new();
     let stopping = stop.clone();
@@ -200,8 +200,8 @@ pub async fn local_aws(listen: SocketAddr, ready_file: Option<&Path>) -> Result<
     }
 }
 
-async fn bind_local(address: SocketAddr) -> Result<sfn_local::Server, AppError> {
-    let options = sfn_local::Options { addr: address, ..sfn_local::Options::default() };
+async fn bind_local(options: sfn_local::Options) -> Result<sfn_local::Server, AppError> {
+    let address = options.addr;
     sfn_local::Server::bind(options).await.map_err(|error| AppError::Bind {
         address,
         flag: "--aws-listen",

@@ -1,6 +1,6 @@
 //! `approve-server`: arguments in, exit code out.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use approve_server::{
     app::{self, AppError, DevOptions},
@@ -59,6 +59,9 @@ enum Command {
         /// On 127.0.0.1; 0 takes a free one
         #[arg(long, default_value_t = 4599)]
         port: u16,
+        /// How long GetActivityTask waits for a task; AWS waits 60 seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        long_poll_seconds: u16,
         /// Write the address to this file, as JSON, once serving
         #[arg(long, value_name = "FILE")]
         ready_file: Option<PathBuf>,
@@ -110,9 +113,10 @@ async fn run(command: Command) -> Result<(), AppError> {
             telemetry::init(&config.log)?;
             app::serve(config, ready_file.as_deref()).await
         }
-        Command::LocalAws { port, ready_file, log } => {
+        Command::LocalAws { port, long_poll_seconds, ready_file, log } => {
             log.init()?;
-            app::local_aws(SocketAddr::from(([127, 0, 0, 1], port)), ready_file.as_deref()).await
+            let long_poll = Duration::from_secs(long_poll_seconds.into());
+            app::local_aws(SocketAddr::from(([127, 0, 0, 1], port)), long_poll, ready_file.as_deref()).await
         }
     }
 }

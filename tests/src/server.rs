@@ -216,9 +216,14 @@ pub struct LocalAws {
 impl LocalAws {
     /// Starts it.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts it with more flags.
+    pub async fn start_with(flags: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let mut command = command(binaries::server(), folder.path());
-        command.args(["local-aws", "--port", "0"]);
+        command.args(["local-aws", "--port", "0"]).args(flags);
         let (process, ready) = start("local-aws", command, folder.path()).await;
         Self { process, url: ready.aws.expect("the ready file names the embedded AWS's URL"), _folder: folder }
     }
