@@ -26,7 +26,10 @@ use crate::{
         SharedStore, StoreError,
         sqlite::{self, SqliteStore},
     },
-    telemetry::BadLevel,
+    telemetry::{
+        self, BadLevel,
+        metrics::{Metrics, SharedMetrics},
+    },
     watch::Hub,
     worker::{Worker, WorkerOptions},
     workflows::{Provisioner, ProvisionerError, Workflow, Workflows},
@@ -45,7 +48,7 @@ pub enum AppError {
     #[error("bad config")]
     Level(#[from] BadLevel),
     /// An address can't be bound.
-    #[error("cannot listen on {address}: choose another address with {flag}, or end the process that uses it")]
+    #[error("cannot listen on {address}: choose another address ({flag}), or end the process that uses it")]
     Bind {
         /// Which.
         address: SocketAddr,
@@ -130,8 +133,12 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), AppE
     let mut signals = signals()?;
     let listener = bind(config.listen, "--listen").await?;
     let aws = stepfunctions::load_config(config.aws.region.clone(), config.aws.endpoint.clone()).await;
+    let metrics = match config.metrics_listen {
+        Some(address) => Some(bind(address, "metrics_listen").await?),
+        None => None,
+    };
     let parts = Base::open(&config, &aws).await?.start(&config);
-    let running = parts.serve(listener).await?;
+    let running = parts.serve(listener, metrics).await?;
     write_ready(ready_file, &Ready { grpc: Some(running.url()), aws: None, state_machine_arn: None, pid: pid() })?;
     info!(grpc = running.url(), data = %config.data_dir.display(), "serving");
     running.until_stopped(&mut signals, &config.shutdown).await
@@ -156,7 +163,7 @@ pub async fn dev(options: DevOptions) -> Result<(), AppError> {
     };
     let base = Base::open(&config, &aws).await?;
     let workflow = provision_again(&base.provisioner).await?;
-    let running = base.start(&config).serve(listener).await?;
+    let running = base.start(&config).serve(listener, None).await?;
     let state_machine = workflow.record.state_machine_arn.as_str();
     let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     print_ready(&running.url(), &endpoint, state_machine, &data_dir);
@@ -286,6 +293,7 @@ impl Base {
 
     /// Begins to work: from here on tasks are taken.
     fn start(self, config: &Config) -> Parts {
+        let metrics = Arc::new(Metrics::default());
         let hub = Hub::new(Arc::clone(&self.store));
         let worker = Worker::start(
             Arc::clone(&self.store),
@@ -293,6 +301,7 @@ impl Base {
             Arc::clone(&self.clock),
             Arc::new(SystemEntropy),
             Arc::clone(&self.provisioner.workflows),
+            Arc::clone(&metrics),
             WorkerOptions {
                 name: config.worker.name.clone().unwrap_or_else(|| format!("approve-server-{}", pid())),
                 min_polls: config.worker.min_polls,
@@ -303,7 +312,7 @@ impl Base {
                 detached_for: jiff::SignedDuration::from_secs(config.worker.detached_seconds.into()),
             },
         );
-        Parts { store: self.store, clock: self.clock, provisioner: self.provisioner, hub, worker }
+        Parts { store: self.store, clock: self.clock, provisioner: self.provisioner, hub, worker, metrics }
     }
 }
 
@@ -314,10 +323,11 @@ struct Parts {
     provisioner: Arc<Provisioner>,
     hub: Arc<Hub>,
     worker: Worker,
+    metrics: SharedMetrics,
 }
 
 impl Parts {
-    async fn serve(self, listener: TcpListener) -> Result<Running, AppError> {
+    async fn serve(self, listener: TcpListener, metrics: Option<TcpListener>) -> Result<Running, AppError> {
         let address =
             listener.local_addr().map_err(|error| AppError::system("cannot tell the address")(error.into()))?;
         let closing = CancellationToken::new();
@@ -343,7 +353,6 @@ impl Parts {
             let (hub, stop) = (Arc::clone(&self.hub), hub_stop.clone());
             async move { hub.run(stop).await }
         });
-        hub.close();
         let server = Server::builder()
             .tcp_nodelay(true)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
@@ -353,6 +362,10 @@ impl Parts {
                 TcpIncoming::from(listener).with_nodelay(Some(true)),
                 closing.clone().cancelled_owned(),
             );
+        if let Some(metrics) = metrics {
+            hub.spawn(telemetry::http::serve(metrics, Arc::clone(&self.metrics), hub_stop.clone()));
+        }
+        hub.close();
         calls.spawn(async move {
             if let Err(error) = server.await {
                 warn!(error = &error as &dyn std::error::Error, "serving ended");
@@ -392,7 +405,7 @@ impl Running {
         drain.phase("calls and streams", None, self.calls.wait()).await;
         drain.phase("deliveries", None, self.parts.worker.stop()).await;
         self.hub_stop.cancel();
-        drain.phase("watch", None, self.hub.wait()).await;
+        drain.phase("watch and metrics", None, self.hub.wait()).await;
         let store = Arc::clone(&self.parts.store);
         drain
             .phase("store", None, async move {

@@ -21,6 +21,8 @@ pub const ENVIRONMENT_PREFIX: &str = "APPROVE_SERVER__";
 pub struct Config {
     /// Where gRPC is served. Loopback only.
     pub listen: SocketAddr,
+    /// Where `/metrics` is served, over HTTP. Absent: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// Where the embedded store is kept.
     pub data_dir: PathBuf,
     /// How AWS is reached.
@@ -124,6 +126,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            metrics_listen: None,
             data_dir: PathBuf::from("approve-data"),
             aws: Aws::default(),
             worker: Worker::default(),

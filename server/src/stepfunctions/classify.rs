@@ -194,8 +194,8 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
 
 /// The error and its causes on one line.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let one_line = |error: &dyn Error| error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut parts: Vec<String> = sources(error).map(|error| one_line(error)).collect();
+    let one_line = |error: &(dyn Error + 'static)| error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut parts: Vec<String> = sources(error).map(one_line).collect();
     parts.dedup();
     parts.join(": ")
 }

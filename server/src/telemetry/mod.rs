@@ -1,4 +1,7 @@
-//! Logs. No secret, token or payload is ever part of a line.
+//! Logs and metrics. No secret, token or payload is ever part of a line.
+
+pub(crate) mod http;
+pub mod metrics;
 
 use tracing_subscriber::{EnvFilter, fmt};
 

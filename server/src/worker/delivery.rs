@@ -20,6 +20,7 @@ use crate::{
     approval::{Answer, Approval, ApprovalId, Command, TaskToken},
     stepfunctions::{CallError, Failure},
     store::{DeliveryTry, Executed, StoreError},
+    telemetry::metrics::{Settled, SettledLabel},
 };
 
 /// How many decisions may wait in the fast lane.
@@ -152,8 +153,14 @@ async fn closed(shared: &Shared, approval: &Arc<Approval>, message: String) -> R
 }
 
 async fn settle(shared: &Shared, approval: &Arc<Approval>, command: Command) -> Result<(), StoreError> {
+    let settled = match &command {
+        Command::Delivered { .. } => Settled::Delivered,
+        Command::Detach { .. } => Settled::Detached,
+        _ => Settled::Undeliverable,
+    };
     let executed = shared.store.execute(&approval.id, command, shared.clock.now(), None).await?;
     if let Executed::Done { approval, .. } = executed {
+        shared.metrics.deliveries.get_or_create(&SettledLabel { settled }).inc();
         info!(
             approval = %approval.id,
             status = approval.status.name(),
@@ -172,6 +179,7 @@ async fn again(shared: &Shared, approval: &Arc<Approval>, error: &CallError) -> 
         Failure::Throttled => 0,
         Failure::Gone | Failure::TimedOut | Failure::Denied | Failure::Refused | Failure::Unknown => 1,
     };
+    shared.metrics.delivery_retries.inc();
     let tries = approval.delivery.attempts + 1;
     let due = shared.clock.now() + Backoff::CALLS.wait(tries, shared.random());
     debug!(approval = %approval.id, %error, tries, "delivery failed; trying again");

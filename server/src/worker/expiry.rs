@@ -35,6 +35,7 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
 async fn expire(shared: &Shared, id: ApprovalId) -> Result<(), StoreError> {
     let executed = shared.store.execute(&id, Command::Expire, shared.clock.now(), None).await?;
     if let Executed::Done { approval, .. } = executed {
+        shared.metrics.expired.inc();
         info!(approval = %approval.id, status = approval.status.name(), "expired");
         shared.schedule(&approval);
     }

@@ -1,70 +1,158 @@
-//! Keeps the tasks of pending approvals open: what is due by the store's index, earliest first, under a rate that leaves
-//! room for decisions.
+//! Keeps the tasks of pending approvals open: what is due by the store's index, the earliest deadline first, under a rate
+//! that leaves room for decisions. A heartbeat that gets no answer holds up no other.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
 
-use futures::{StreamExt as _, stream};
-use jiff::SignedDuration;
+use futures::{StreamExt as _, stream::FuturesUnordered};
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Shared,
     closed::{Fate, fate},
 };
 use crate::{
-    approval::{Command, Principal},
+    approval::{ApprovalId, Command, Principal, TaskToken},
     stepfunctions::{CallError, Failure},
-    store::{DEFAULT_HEARTBEAT, HeartbeatDue, NextHeartbeat, StoreError},
+    store::{DEFAULT_HEARTBEAT, Executed, HeartbeatDue, NextHeartbeat, StoreError},
 };
 
-/// How many are read and sent together.
-const BATCH: usize = 256;
-/// How many may be under way at once.
-const CONCURRENCY: usize = 32;
+/// How many are in hand at once: read and not yet sent, under way, or sent and not yet noted.
+const IN_HAND: usize = 1_024;
+/// How many are under way at once.
+const UNDER_WAY: usize = 64;
+/// How many are noted together.
+const NOTED: usize = 256;
+
+/// A heartbeat is of one task.
+type Key = (ApprovalId, TaskToken);
+
+fn key(item: &HeartbeatDue) -> Key {
+    (item.id.clone(), item.token.clone())
+}
+
+fn interval(item: &HeartbeatDue) -> SignedDuration {
+    item.heartbeat.unwrap_or(DEFAULT_HEARTBEAT * 3 / 2)
+}
+
+/// When Step Functions gives the task up.
+fn deadline(item: &HeartbeatDue) -> Timestamp {
+    item.due.checked_add(interval(item) / 3).unwrap_or(Timestamp::MAX)
+}
 
 pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(), StoreError> {
+    let mut waiting: BTreeMap<(Timestamp, ApprovalId), HeartbeatDue> = BTreeMap::new();
+    let mut under_way = FuturesUnordered::new();
+    let mut sent: Vec<NextHeartbeat> = Vec::new();
+    let mut in_hand: HashSet<Key> = HashSet::new();
+    let mut danger = Danger::default();
     shared.heartbeat.set(shared.clock.now());
     loop {
+        if sent.len() >= NOTED || (under_way.is_empty() && waiting.is_empty() && !sent.is_empty()) {
+            note(shared, &mut sent, &mut in_hand).await?;
+        }
         tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(()),
-            () = shared.heartbeat.ring(&*shared.clock) => {}
+            () = stop.cancelled() => break,
+            Some((item, result)) = under_way.next() => {
+                danger.look(shared, &item);
+                match result? {
+                    Some(next) => sent.push(next),
+                    None => drop(in_hand.remove(&key(&item))),
+                }
+            }
+            () = shared.heartbeat_rate.ready(), if !waiting.is_empty() && under_way.len() < UNDER_WAY => {
+                if let Some((_, item)) = waiting.pop_first() {
+                    under_way.push(async move {
+                        let result = beat(shared, &item).await;
+                        (item, result)
+                    });
+                }
+            }
+            () = shared.heartbeat.ring(&*shared.clock), if in_hand.len() < IN_HAND => {
+                note(shared, &mut sent, &mut in_hand).await?;
+                // Those in hand are still due by the store: read past them.
+                let due = shared.store.due_heartbeats(shared.clock.now(), IN_HAND + in_hand.len()).await?;
+                if let Some(next) = due.next {
+                    shared.heartbeat.set(next);
+                }
+                for item in due.items {
+                    if in_hand.insert(key(&item)) {
+                        waiting.insert((deadline(&item), item.id.clone()), item);
+                    }
+                }
+            }
         }
-        let due = shared.store.due_heartbeats(shared.clock.now(), BATCH).await?;
-        if let Some(next) = due.next {
-            shared.heartbeat.set(next);
-        }
-        let next: Vec<_> = stream::iter(due.items)
-            .map(|item| beat(shared, item))
-            .buffer_unordered(CONCURRENCY)
-            .filter_map(|next| async { next.transpose() })
-            .collect()
-            .await;
-        let next = next.into_iter().collect::<Result<Vec<_>, _>>()?;
-        if let Some(earliest) = next.iter().map(|next| next.due).min() {
-            shared.heartbeat.set(earliest);
-            shared.store.set_heartbeats(next).await?;
+    }
+    // What is under way is finished; what is not is due at the next start.
+    while let Some((_, result)) = under_way.next().await {
+        sent.extend(result?);
+    }
+    note(shared, &mut sent, &mut in_hand).await
+}
+
+/// Writes down when what was sent is due again.
+async fn note(shared: &Shared, sent: &mut Vec<NextHeartbeat>, in_hand: &mut HashSet<Key>) -> Result<(), StoreError> {
+    if sent.is_empty() {
+        return Ok(());
+    }
+    let noted = std::mem::take(sent);
+    let earliest = noted.iter().map(|next| next.due).min();
+    shared.store.set_heartbeats(noted.clone()).await?;
+    for next in noted {
+        in_hand.remove(&(next.id, next.token));
+    }
+    if let Some(earliest) = earliest {
+        shared.heartbeat.set(earliest);
+    }
+    Ok(())
+}
+
+/// Heartbeats that come late: counted each, logged once until it is over.
+#[derive(Default)]
+struct Danger {
+    since: Option<Timestamp>,
+}
+
+impl Danger {
+    fn look(&mut self, shared: &Shared, item: &HeartbeatDue) {
+        let now = shared.clock.now();
+        let late = now > item.due.checked_add(interval(item) / 6).unwrap_or(Timestamp::MAX);
+        if late {
+            shared.metrics.heartbeats_in_danger.inc();
+            if self.since.is_none() {
+                self.since = Some(now);
+                warn!(
+                    approval = %item.id,
+                    "heartbeats are late: less than half of their margin is left; see heartbeats_per_second"
+                );
+            }
+        } else if let Some(since) = self.since.take() {
+            info!(seconds = now.duration_since(since).as_secs(), "heartbeats are in time again");
         }
     }
 }
 
 /// Sends one heartbeat; its next time, unless its task turned out to be closed.
-async fn beat(shared: &Shared, item: HeartbeatDue) -> Result<Option<NextHeartbeat>, StoreError> {
-    shared.heartbeat_rate.ready().await;
-    let interval = item.heartbeat.map_or(DEFAULT_HEARTBEAT, |known| known * 2 / 3);
+async fn beat(shared: &Shared, item: &HeartbeatDue) -> Result<Option<NextHeartbeat>, StoreError> {
     let wait = match shared.stepfunctions.send_task_heartbeat(&item.token).await {
-        Ok(()) => interval.mul_f64(1.0 - 0.1 * shared.random()),
-        Err(CallError { failure: Failure::Gone | Failure::TimedOut, .. }) => match lost(shared, &item).await? {
+        Ok(()) => {
+            shared.metrics.heartbeats_sent.inc();
+            (interval(item) * 2 / 3).mul_f64(1.0 - 0.1 * shared.random())
+        }
+        Err(CallError { failure: Failure::Gone | Failure::TimedOut, .. }) => match lost(shared, item).await? {
             None => return Ok(None),
             Some(wait) => wait,
         },
         Err(error) => {
-            warn!(approval = %item.id, %error, "heartbeat failed");
-            SignedDuration::from_secs(1) + interval.mul_f64(0.05 * shared.random())
+            shared.metrics.heartbeats_failed.inc();
+            debug!(approval = %item.id, %error, "heartbeat failed; trying again");
+            let wait = (interval(item) / 20).clamp(SignedDuration::from_millis(200), SignedDuration::from_secs(5));
+            wait.mul_f64(0.5 + 0.5 * shared.random())
         }
     };
-    Ok(Some(NextHeartbeat { id: item.id, token: item.token, due: shared.clock.now() + wait }))
+    Ok(Some(NextHeartbeat { id: item.id.clone(), token: item.token.clone(), due: shared.clock.now() + wait }))
 }
 
 /// A task is closed: its approval waits for a retry, or ends with its workflow. How long to wait before asking again,
@@ -76,6 +164,7 @@ async fn lost(shared: &Shared, item: &HeartbeatDue) -> Result<Option<SignedDurat
     if !approval.wants_heartbeats() || approval.task.token != item.token {
         return Ok(None);
     }
+    shared.metrics.tasks_lost.inc();
     let command = match fate(shared, &approval).await {
         Ok(Fate::Running) => Command::Detach {
             token: item.token.clone(),
@@ -88,7 +177,7 @@ async fn lost(shared: &Shared, item: &HeartbeatDue) -> Result<Option<SignedDurat
             return Ok(Some(SignedDuration::from_secs(5)));
         }
     };
-    end(shared, &Arc::clone(&approval).id, command).await?;
+    end(shared, &approval.id, command).await?;
     Ok(None)
 }
 
@@ -98,9 +187,9 @@ pub(super) fn cancel(reason: String) -> Command {
 }
 
 /// Carries out a command that follows from what Step Functions said. A refusal means that somebody was faster.
-pub(super) async fn end(shared: &Shared, id: &crate::approval::ApprovalId, command: Command) -> Result<(), StoreError> {
+pub(super) async fn end(shared: &Shared, id: &ApprovalId, command: Command) -> Result<(), StoreError> {
     let at = shared.clock.now();
-    if let crate::store::Executed::Done { approval, .. } = shared.store.execute(id, command, at, None).await? {
+    if let Executed::Done { approval, .. } = shared.store.execute(id, command, at, None).await? {
         info!(
             approval = %approval.id,
             status = approval.status.name(),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -36,16 +37,18 @@ impl Gate {
         }
     }
 
-    fn close(&self) -> Closed<'_> {
+    fn close<'a>(&'a self, waiting: &'a Gauge) -> Closed<'a> {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        Closed(self)
+        waiting.inc();
+        Closed(self, waiting)
     }
 }
 
-struct Closed<'a>(&'a Gate);
+struct Closed<'a>(&'a Gate, &'a Gauge);
 
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
+        self.1.dec();
         if self.0.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.opened.notify_waiters();
         }
@@ -110,23 +113,27 @@ async fn keep(
             },
             Ok(Admitted::Created(approval)) => {
                 match approval.status {
-                    Status::Invalid => warn!(
-                        approval = %approval.id,
-                        workflow = approval.request.source.workflow,
-                        reason = approval.reason,
-                        "refused a task"
-                    ),
+                    Status::Invalid => {
+                        shared.metrics.tasks_invalid.inc();
+                        warn!(
+                            approval = %approval.id,
+                            workflow = approval.request.source.workflow,
+                            reason = approval.reason,
+                            "refused a task"
+                        );
+                    }
                     _ => info!(approval = %approval.id, workflow = approval.request.source.workflow, "asked"),
                 }
                 return shared.schedule(&approval);
             }
             Ok(Admitted::Bound(approval)) => {
+                shared.metrics.tasks_bound.inc();
                 info!(approval = %approval.id, attempt = approval.task.attempt, "bound to a retry's task");
                 return shared.schedule(&approval);
             }
             Ok(Admitted::Known(approval)) => return shared.schedule(&approval),
             Err(error) => {
-                closed.get_or_insert_with(|| shared.intake.close());
+                closed.get_or_insert_with(|| shared.intake.close(&shared.metrics.tasks_waiting));
                 failures += 1;
                 warn!(error = &error as &dyn std::error::Error, failures, "cannot store a task yet");
                 shared.pause(Backoff::STORE, failures).await;

@@ -25,6 +25,7 @@ use crate::{
     entropy::{self, SharedEntropy},
     stepfunctions::SharedStepFunctions,
     store::{Filter, ListQuery, Order, SharedStore, StoreError},
+    telemetry::metrics::SharedMetrics,
     workflows::Workflows,
 };
 
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) entropy: SharedEntropy,
     pub(crate) workflows: Arc<Workflows>,
     pub(crate) options: WorkerOptions,
+    pub(crate) metrics: SharedMetrics,
     heartbeat_rate: Rate,
     delivery_rate: Rate,
     heartbeat: Alarm,
@@ -140,6 +142,7 @@ impl Worker {
         clock: SharedClock,
         entropy: SharedEntropy,
         workflows: Arc<Workflows>,
+        metrics: SharedMetrics,
         options: WorkerOptions,
     ) -> Self {
         let (fast_lane, decided) = delivery::FastLane::new();
@@ -152,6 +155,7 @@ impl Worker {
             entropy,
             workflows,
             options,
+            metrics,
             heartbeat: Alarm::default(),
             delivery: Alarm::default(),
             expiry: Alarm::default(),

@@ -92,8 +92,12 @@ async fn poll(shared: Arc<Shared>, activity: Arc<Activity>, polls: TaskTracker, 
         if activity.stop.is_cancelled() {
             break;
         }
-        match shared.stepfunctions.get_activity_task(&activity.arn, &shared.options.name).await {
+        shared.metrics.open_polls.inc();
+        let polled = shared.stepfunctions.get_activity_task(&activity.arn, &shared.options.name).await;
+        shared.metrics.open_polls.dec();
+        match polled {
             Ok(Some(task)) => {
+                shared.metrics.tasks_taken.inc();
                 failures = 0;
                 if !activity.stop.is_cancelled() {
                     open(&shared, &activity, &polls, &abandon);

@@ -132,6 +132,7 @@ impl Machine {
             Arc::new(ServerClock { time: self.time, life: life.clone() }),
             Arc::new(Seeded(Mutex::new(StdRng::seed_from_u64(self.seed ^ boot)))),
             workflows,
+            Arc::default(),
             WorkerOptions {
                 name: format!("server-{boot}"),
                 min_polls: 2,
