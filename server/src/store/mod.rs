@@ -208,7 +208,7 @@ pub struct Page {
     /// The approvals.
     pub approvals: Vec<Arc<Approval>>,
     /// Where the next page begins; `None` at the end. A page may be short although more follow: a filter that matches
-    /// little is looked for in bounded pieces.
+    /// little is looked for in bounded pieces, and long inputs fill a page.
     pub next: Option<ApprovalId>,
 }
 
@@ -358,7 +358,8 @@ pub trait Store: Send + Sync + 'static {
     /// Approvals whose decision is to be delivered, due by `now`, `limit` at most.
     async fn due_deliveries(&self, now: Timestamp, limit: usize) -> Result<Due<Arc<Approval>>, StoreError>;
 
-    /// Notes tries that did not settle a delivery. No events.
+    /// Notes tries that did not settle a delivery. No events: they are seen in the approval as it is now, and in the
+    /// change that it comes from, if that is read again.
     async fn note_deliveries(&self, tries: Vec<DeliveryTry>) -> Result<(), StoreError>;
 
     /// Pending approvals whose deadline has passed by `now`, `limit` at most.

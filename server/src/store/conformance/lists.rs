@@ -223,3 +223,19 @@ pub(crate) async fn prefixes_find_ids(bed: &dyn Bed) {
         assert_eq!(store.find_prefix(nothing, 10).await.unwrap(), [], "{nothing}");
     }
 }
+
+pub(crate) async fn long_inputs_are_read_in_pieces(bed: &dyn Bed) {
+    let store = bed.open().await;
+    let long = format!("\"{}\"", "x".repeat(262_000));
+    for number in 0..50 {
+        let mut admission = task(number);
+        admission.task.input = long.as_str().into();
+        created(&store, admission).await;
+    }
+    let page = store.list(query(Filter::default())).await.unwrap();
+    assert!(page.approvals.len() < 50, "13 MB are too much for one page");
+    let found = all(&store, query(Filter::default())).await;
+    assert_eq!(found.len(), 50);
+    assert!(found.iter().all(|approval| *approval.input == *long));
+    assert_eq!(changes(&store, 0, 100).await.len(), 50);
+}

@@ -67,6 +67,7 @@ macro_rules! conformance {
             lists pages_hold_while_approvals_come,
             lists a_rare_match_is_found_page_by_page,
             lists prefixes_find_ids,
+            lists long_inputs_are_read_in_pieces,
             log changes_come_in_order_with_what_was_before,
             log what_was_pending_is_seen_as_it_was,
             log the_head_moves_with_every_change,

@@ -48,7 +48,7 @@ pub(super) fn open_writer(folder: &Path) -> Result<Connection, StoreError> {
     drop(private_file(&path)?);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    prepare(&connection, 16_000)?;
+    prepare(&connection, 32_000)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;

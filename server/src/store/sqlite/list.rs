@@ -6,7 +6,7 @@ use rusqlite::{Connection, ToSql, params};
 
 use super::{
     connection::failed,
-    rows::{limit as sql_limit, parse_id, text},
+    rows::{MAX_PIECE_BYTES, limit as sql_limit, parse_id, text},
 };
 use crate::{
     approval::{ApprovalId, Status},
@@ -62,7 +62,7 @@ pub(super) fn list(connection: &Connection, query: &ListQuery) -> Result<Page, S
     let wanted = query.limit.max(1);
     let mut page = Page { approvals: Vec::new(), next: None };
     let mut after = query.after.as_ref().map(|id| id.as_str().to_owned());
-    let mut looked_at = 0;
+    let (mut looked_at, mut bytes) = (0, 0);
     loop {
         // One more than can be used tells whether there is more.
         let piece = (wanted - page.approvals.len()).clamp(MIN_PIECE, MAX_LOOKED_AT);
@@ -71,8 +71,9 @@ pub(super) fn list(connection: &Connection, query: &ListQuery) -> Result<Page, S
         for (place, id) in ids.iter().take(piece).enumerate() {
             let found = matching(connection, id, &statuses, &query.filter)?;
             looked_at += 1;
+            bytes += found.as_ref().map_or(0, |approval| approval.input.len());
             page.approvals.extend(found);
-            if page.approvals.len() == wanted || looked_at == MAX_LOOKED_AT {
+            if page.approvals.len() == wanted || looked_at == MAX_LOOKED_AT || bytes > MAX_PIECE_BYTES {
                 page.next = if place + 1 < ids.len() { Some(parse_id(id)?) } else { None };
                 return Ok(page);
             }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     connection::failed,
-    rows::{self, Fixed, limit as sql_limit, text},
+    rows::{self, Fixed, MAX_PIECE_BYTES, limit as sql_limit, text},
 };
 use crate::{
     approval::{Approval, ApprovalId, Status},
@@ -31,6 +31,7 @@ pub(super) fn changes_after(connection: &Connection, revision: Revision, limit: 
     let mut rows = statement.query([revision, sql_limit(limit)]).map_err(failed)?;
     let mut latest: BTreeMap<i64, (Fixed, Arc<Approval>)> = BTreeMap::new();
     let mut changes = Vec::new();
+    let mut bytes = 0;
     while let Some(row) = rows.next().map_err(failed)? {
         let revision: Revision = row.get(0).map_err(failed)?;
         let number: i64 = row.get(1).map_err(failed)?;
@@ -46,11 +47,15 @@ pub(super) fn changes_after(connection: &Connection, revision: Revision, limit: 
                 let before = rows::state_at(connection, number, revision - 1)?;
                 let before = before.map(|(revision, state)| fixed.with(revision, &state)).transpose()?;
                 let after = fixed.with(revision, state)?;
+                bytes += after.input.len();
                 unknown.insert((fixed, after.clone()));
                 (before, after)
             }
         };
         changes.push(Change { revision, before, after });
+        if bytes > MAX_PIECE_BYTES {
+            break;
+        }
     }
     Ok(Changes::Some(changes))
 }

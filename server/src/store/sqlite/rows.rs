@@ -129,8 +129,12 @@ pub(super) const HEAD: &str = "SELECT coalesce(max(revision), 0) FROM events";
 
 /// The newest revision.
 pub(super) fn head(connection: &Connection) -> Result<Revision, StoreError> {
-    connection.query_row(HEAD, [], |row| row.get(0)).map_err(failed)
+    let head = connection.prepare_cached(HEAD).and_then(|mut statement| statement.query_row([], |row| row.get(0)));
+    head.map_err(failed)
 }
+
+/// A page or piece is cut short once its inputs are this long together.
+pub(super) const MAX_PIECE_BYTES: usize = 8 << 20;
 
 pub(super) fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)

@@ -11,7 +11,7 @@ use super::{
     rows,
     transaction::Transaction,
 };
-use crate::store::{Revision, StoreError, tail::Tail};
+use crate::store::{Change, Revision, StoreError, tail::Tail};
 
 /// A write that waits, or is being carried out.
 pub(super) trait Job: Send {
@@ -115,7 +115,6 @@ impl Writer {
                 }
             }
             Err(Failure::Job(error) | Failure::Transaction(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a transaction was rolled back");
                 let error = Arc::new(error);
                 batch.drain(..).for_each(|job| job.answer(Err(unavailable(RolledBack(error.clone())))));
             }
@@ -125,8 +124,12 @@ impl Writer {
     /// One transaction. After it, the head is what the file says, whatever happened.
     fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
         let outcome = self.try_commit(batch);
-        if outcome.is_err() && !self.connection.is_autocommit() {
-            let _ = self.connection.execute_batch("ROLLBACK");
+        if let Err(Failure::Job(error) | Failure::Transaction(error)) = &outcome {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(error, writes = batch.len(), "a transaction was rolled back");
+            if !self.connection.is_autocommit() {
+                let _ = self.connection.execute_batch("ROLLBACK");
+            }
         }
         let changes = outcome?;
         if let Some(last) = changes.last() {
@@ -137,16 +140,20 @@ impl Writer {
         Ok(())
     }
 
-    fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<crate::store::Change>, Failure> {
-        let whole = |error| Failure::Transaction(failed(error));
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(whole)?;
+    fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<Change>, Failure> {
+        self.control("BEGIN IMMEDIATE")?;
         let head = rows::head(&self.connection).map_err(Failure::Transaction)?;
         let mut transaction = Transaction::new(&self.connection, head);
         for job in batch.iter_mut() {
             job.run(&mut transaction).map_err(Failure::Job)?;
         }
         let changes = transaction.finish().map_err(Failure::Transaction)?;
-        self.connection.execute_batch("COMMIT").map_err(whole)?;
+        self.control("COMMIT")?;
         Ok(changes)
+    }
+
+    fn control(&self, sql: &str) -> Result<(), Failure> {
+        let ran = self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        ran.map(drop).map_err(|error| Failure::Transaction(failed(error)))
     }
 }
