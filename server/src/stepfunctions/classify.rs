@@ -194,10 +194,9 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
 
 /// The error and its causes on one line.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let one_line = |error: &(dyn Error + 'static)| error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut parts: Vec<String> = sources(error).map(one_line).collect();
+    let mut parts: Vec<String> = sources(error).map(ToString::to_string).collect();
     parts.dedup();
-    parts.join(": ")
+    parts.join(": ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
