@@ -31,6 +31,11 @@ fn on_a_calm_day_no_heartbeat_is_late() {
 }
 
 #[test]
+fn a_server_that_is_back_at_once_needs_no_retry_to_deliver() {
+    hold(0..60, Options::restarts());
+}
+
+#[test]
 fn the_same_seed_gives_the_same_log() {
     for seed in 1_000..1_010 {
         let (first, second) = (sim::run(seed, Options::default()), sim::run(seed, Options::default()));

@@ -12,7 +12,7 @@ use approve_server::{
 use sfn_local::engine::{EventDetail, ExecutionStatus};
 
 use super::{
-    Started,
+    Options, Started,
     aws::Aws,
     people::Ledger,
     port::Network,
@@ -26,8 +26,10 @@ pub(super) async fn check(
     power: &Power,
     started: &[Started],
     ledger: &Mutex<Ledger>,
-    calm: bool,
+    options: Options,
 ) -> Vec<String> {
+    let calm = options.faults.is_none() && !options.outages && !options.kills;
+    let prompt = options.faults.is_none() && !options.outages;
     let approvals = machine.all_approvals(power).await;
     let mut wrong = Vec::new();
     for execution in started {
@@ -46,7 +48,7 @@ pub(super) async fn check(
     if let Some(running) = power.running() {
         for approval in &approvals {
             match running.store.history(&approval.id).await {
-                Ok(history) => explained(approval, &history, &mut wrong),
+                Ok(history) => explained(approval, &history, prompt, &mut wrong),
                 Err(error) => wrong.push(format!("no history of {}: {error}", approval.id)),
             }
         }
@@ -153,7 +155,7 @@ fn acknowledged_holds(ledger: &Ledger, approvals: &[Arc<Approval>], wrong: &mut 
 }
 
 /// The audit log explains every transition.
-fn explained(approval: &Approval, history: &[HistoryEntry], wrong: &mut Vec<String>) {
+fn explained(approval: &Approval, history: &[HistoryEntry], prompt: bool, wrong: &mut Vec<String>) {
     let mut status = None;
     let mut tasks = 0;
     let mut delivered = false;
@@ -166,6 +168,10 @@ fn explained(approval: &Approval, history: &[HistoryEntry], wrong: &mut Vec<Stri
             Event::Expired => Some(Status::Expired),
             Event::Canceled { .. } => Some(Status::Canceled),
             Event::TaskBound { .. } => {
+                // Without outages the outbox alone is enough: no decision has to wait for another task.
+                if prompt && status.is_some_and(Status::is_final) {
+                    wrong.push(format!("{}: the decision waited for a retry's task", approval.id));
+                }
                 delivered = false;
                 tasks += 1;
                 None

@@ -11,11 +11,13 @@ pub(super) enum Kind {
     Twice,
     /// Three at once, in a Map, each with its key.
     Each,
+    /// One approval that is decided at its deadline, or a moment before or after.
+    Late,
 }
 
 impl Kind {
     /// All kinds.
-    pub(super) const ALL: [Self; 3] = [Self::Once, Self::Twice, Self::Each];
+    pub(super) const ALL: [Self; 4] = [Self::Once, Self::Twice, Self::Each, Self::Late];
 
     /// The workflow's name.
     #[must_use]
@@ -24,6 +26,7 @@ impl Kind {
             Self::Once => "once",
             Self::Twice => "twice",
             Self::Each => "each",
+            Self::Late => "late",
         }
     }
 
@@ -31,18 +34,22 @@ impl Kind {
     #[must_use]
     pub(super) fn questions(self) -> usize {
         match self {
-            Self::Once => 1,
+            Self::Once | Self::Late => 1,
             Self::Twice => 2,
             Self::Each => 3,
         }
+    }
+
+    fn rule(self) -> Value {
+        if self == Self::Late { json!({"rule": {"expires_after": "100s"}}) } else { json!({}) }
     }
 
     /// Its definition.
     #[must_use]
     pub(super) fn definition(self, activity_arn: &str) -> Value {
         match self {
-            Self::Once => json!({"StartAt": "Ask", "States": {
-                "Ask": ask(activity_arn, &json!({}), &json!({"Next": "Done"})),
+            Self::Once | Self::Late => json!({"StartAt": "Ask", "States": {
+                "Ask": ask(activity_arn, &self.rule(), &json!({"Next": "Done"})),
                 "Done": {"Type": "Pass", "End": true},
             }}),
             Self::Twice => json!({"StartAt": "Ask", "States": {

@@ -40,14 +40,16 @@ pub struct Options {
     pub seconds: u64,
     /// What goes wrong with calls.
     pub faults: Faults,
-    /// Servers that are killed, stores and networks that go away.
+    /// Servers that are killed.
+    pub kills: bool,
+    /// Killed servers that stay down for a while, stores and networks that go away, executions that are stopped.
     pub outages: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let faults = Faults { throttled: 0.03, lost_before: 0.03, lost_after: 0.05, slow: 0.1 };
-        Self { executions: 20, seconds: 1_800, faults, outages: true }
+        Self { executions: 20, seconds: 1_800, faults, kills: true, outages: true }
     }
 }
 
@@ -55,7 +57,13 @@ impl Options {
     /// Nothing goes wrong.
     #[must_use]
     pub fn calm() -> Self {
-        Self { faults: Faults::NONE, outages: false, ..Self::default() }
+        Self { faults: Faults::NONE, kills: false, outages: false, ..Self::default() }
+    }
+
+    /// Servers are killed, and are back at once: every decision reaches the task that it was made for.
+    #[must_use]
+    pub fn restarts() -> Self {
+        Self { kills: true, ..Self::calm() }
     }
 }
 
@@ -89,7 +97,6 @@ pub fn run(seed: u64, options: Options) -> Report {
 }
 
 async fn simulate(seed: u64, options: Options) -> Report {
-    let calm = !options.outages && options.faults.is_none();
     let time = Time::begin();
     let mut random = StdRng::seed_from_u64(seed);
     let aws = Arc::new(Aws::new(random.random(), time));
@@ -103,13 +110,15 @@ async fn simulate(seed: u64, options: Options) -> Report {
         async move { aws.run().await }
     });
     machine.boot(&power).await;
-    let people: Vec<_> = (0..4)
+    let mut people: Vec<_> = (0..4)
         .map(|number| {
             let people =
                 People::new(number, random.random(), Arc::clone(&power), Arc::clone(&network), Arc::clone(&ledger));
             tokio::spawn(people.work())
         })
         .collect();
+    let late = People::new(4, random.random(), Arc::clone(&power), Arc::clone(&network), Arc::clone(&ledger));
+    people.push(tokio::spawn(late.work_late()));
     let mut started = Vec::new();
     let mut counts = disorder(&mut random, options, &machine, &power, &aws, &workflows, &mut started).await;
     heal(&machine, &power).await;
@@ -119,7 +128,7 @@ async fn simulate(seed: u64, options: Options) -> Report {
     let settled = settle(&machine, &power, &aws, &started).await;
     aws_runs.abort();
     counts.extend(network.injected());
-    let mut violations = check::check(&aws, &network, &machine, &power, &started, &ledger, calm).await;
+    let mut violations = check::check(&aws, &network, &machine, &power, &started, &ledger, options).await;
     if !settled {
         violations.insert(0, "not settled within a day".to_owned());
     }
@@ -184,10 +193,11 @@ async fn disorder(
     while tokio::time::Instant::now() < end || started.len() < options.executions {
         tokio::time::sleep(Duration::from_millis(random.random_range(1..30_000))).await;
         match random.random_range(0..10) {
-            0 if options.outages => {
+            0 if options.kills => {
                 count("killed");
                 machine.kill(power, random).await;
-                tokio::time::sleep(Duration::from_secs(random.random_range(0..150))).await;
+                let down = if options.outages { random.random_range(0..150) } else { random.random_range(0..3) };
+                tokio::time::sleep(Duration::from_secs(down)).await;
                 machine.boot(power).await;
             }
             1 if options.outages => {

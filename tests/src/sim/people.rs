@@ -13,6 +13,7 @@ use approve_server::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
+    definitions::Kind,
     port::Network,
     server::{Power, Running},
 };
@@ -63,16 +64,33 @@ impl People {
         }
     }
 
+    /// Waits for deadlines, and decides around them, for ever.
+    pub(super) async fn work_late(mut self) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let Some(deadline) = self.next_deadline().await else { continue };
+            let (id, at) = deadline;
+            let early = Duration::from_millis(self.random.random_range(0..60));
+            let wait = at.duration_since(self.network.now()).unsigned_abs() + Duration::from_millis(30);
+            tokio::time::sleep(wait.saturating_sub(early)).await;
+            self.decide(&id, Decision::Approve).await;
+        }
+    }
+
+    /// The deadline that is next, of those who are left to the last moment, if it is near.
+    async fn next_deadline(&self) -> Option<(ApprovalId, jiff::Timestamp)> {
+        let running = self.power.running()?;
+        let filter = Filter { workflow: Some(Kind::Late.name().to_owned()), ..Filter::default() };
+        let page = patiently(running.store.list(pending(filter))).await?.ok()?;
+        let near = self.network.now() + jiff::SignedDuration::from_secs(10);
+        let deadlines = page.approvals.iter().filter_map(|one| Some((one.id.clone(), one.expires?)));
+        deadlines.filter(|(_, at)| *at > self.network.now() && *at < near).min_by_key(|(_, at)| *at)
+    }
+
     async fn look(&mut self) -> Option<ApprovalId> {
         let running = self.power.running()?;
-        let query = ListQuery {
-            filter: Filter::default(),
-            statuses: vec![Status::Pending],
-            order: Order::OldestFirst,
-            after: None,
-            limit: 50,
-        };
-        let page = patiently(running.store.list(query)).await?.ok()?;
+        let mut page = patiently(running.store.list(pending(Filter::default()))).await?.ok()?;
+        page.approvals.retain(|one| one.request.source.workflow != Kind::Late.name());
         let which = self.random.random_range(0..page.approvals.len().max(1));
         page.approvals.get(which).map(|approval| approval.id.clone())
     }
@@ -117,6 +135,10 @@ impl People {
             other => ledger.wrong.push(format!("{} on {id}: {other:?}", self.name)),
         }
     }
+}
+
+fn pending(filter: Filter) -> ListQuery {
+    ListQuery { filter, statuses: vec![Status::Pending], order: Order::OldestFirst, after: None, limit: 50 }
 }
 
 fn acknowledge(ledger: &mut Ledger, id: &ApprovalId, status: Status) {

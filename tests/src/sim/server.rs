@@ -123,7 +123,7 @@ impl Machine {
         let boot = self.boots.fetch_add(1, Ordering::SeqCst);
         self.network.note(format!("boot {boot}"));
         let life = Life::default();
-        let store = Arc::new(FragileStore::new(self.open(), life.clone()));
+        let store = Arc::new(FragileStore::new(self.open(), life.clone(), self.seed ^ boot));
         let shared: SharedStore = Arc::clone(&store) as SharedStore;
         let workflows = Arc::new(Workflows::load(&shared).await.expect("workflows are read"));
         let worker = Worker::start(

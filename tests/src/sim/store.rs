@@ -15,6 +15,7 @@ use approve_server::{
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::sync::watch;
 
 use super::life::Life;
@@ -27,6 +28,7 @@ pub(super) struct FragileStore {
     away: AtomicBool,
     /// Ends the server's life at the next write: before its commit, or after.
     die: Mutex<Option<Die>>,
+    random: Mutex<StdRng>,
 }
 
 /// When a server dies at a write.
@@ -41,9 +43,16 @@ pub(super) enum Die {
 impl FragileStore {
     /// Around a store, for a server.
     #[must_use]
-    pub(super) fn new(inner: Arc<dyn Store>, life: Life) -> Self {
+    pub(super) fn new(inner: Arc<dyn Store>, life: Life, seed: u64) -> Self {
         let head = inner.head();
-        Self { inner: Mutex::new(Some(inner)), head, life, away: AtomicBool::new(false), die: Mutex::new(None) }
+        Self {
+            inner: Mutex::new(Some(inner)),
+            head,
+            life,
+            away: AtomicBool::new(false),
+            die: Mutex::new(None),
+            random: Mutex::new(StdRng::seed_from_u64(seed)),
+        }
     }
 
     /// It can't be reached, or can be again.
@@ -62,7 +71,9 @@ impl FragileStore {
     }
 
     async fn reach(&self) -> Result<Arc<dyn Store>, StoreError> {
-        tokio::task::yield_now().await;
+        // Slow enough for others to come between a read and the write that follows from it.
+        let wait = self.random.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..20);
+        tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
         self.life.check().await;
         if self.away.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("the store is away".into()));

@@ -17,6 +17,9 @@ struct Arguments {
     /// Nothing goes wrong: then no heartbeat may be late
     #[arg(long)]
     calm: bool,
+    /// Only kills, with the server back at once: then no decision may wait for a retry
+    #[arg(long, conflicts_with = "calm")]
+    restarts: bool,
     /// Print what happened
     #[arg(long)]
     log: bool,
@@ -24,7 +27,11 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let options = if arguments.calm { Options::calm() } else { Options::default() };
+    let options = match (arguments.calm, arguments.restarts) {
+        (true, _) => Options::calm(),
+        (false, true) => Options::restarts(),
+        (false, false) => Options::default(),
+    };
     let begun = Instant::now();
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let mut failed = 0;
