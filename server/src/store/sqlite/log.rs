@@ -61,11 +61,16 @@ pub(super) fn changes_after(connection: &Connection, revision: Revision, limit: 
 }
 
 pub(super) const PENDING_NOW: &str = "SELECT id, number, revision FROM approvals
-    WHERE status = 'PENDING' AND id > ?1 ORDER BY id LIMIT ?2";
+    WHERE status = 'PENDING' AND id > ?1 AND number <= ?3 ORDER BY id LIMIT ?2";
 
 /// Few are final since a revision that is asked for: they are sorted, where the planner would rather walk all ids.
 pub(super) const FINAL_SINCE: &str = "SELECT id, number, revision FROM approvals INDEXED BY approvals_final
-    WHERE status <> 'PENDING' AND revision > ?3 AND id > ?1 ORDER BY id LIMIT ?2";
+    WHERE status <> 'PENDING' AND revision > ?4 AND id > ?1 AND number <= ?3 ORDER BY id LIMIT ?2";
+
+pub(super) const FIRST_EVENT: &str =
+    "SELECT revision FROM events WHERE approval >= ?1 ORDER BY approval, revision LIMIT 1";
+
+pub(super) const NEWEST: &str = "SELECT coalesce(max(number), 0) FROM approvals";
 
 /// What was pending at a revision, as it was then, by id.
 pub(super) fn pending_at(
@@ -75,11 +80,16 @@ pub(super) fn pending_at(
     limit: usize,
 ) -> Result<Vec<Arc<Approval>>, StoreError> {
     let mut found = Vec::new();
+    let youngest = youngest_at(connection, as_of)?;
     let mut after = after.map_or(String::new(), |id| id.as_str().to_owned());
     while found.len() < limit {
         let piece = limit - found.len();
-        let mut candidates = candidates(connection, PENDING_NOW, params![after, sql_limit(piece)])?;
-        candidates.extend(self::candidates(connection, FINAL_SINCE, params![after, sql_limit(piece), as_of])?);
+        let mut candidates = candidates(connection, PENDING_NOW, params![after, sql_limit(piece), youngest])?;
+        candidates.extend(self::candidates(
+            connection,
+            FINAL_SINCE,
+            params![after, sql_limit(piece), youngest, as_of],
+        )?);
         candidates.sort_unstable();
         // Beyond the piece there may be gaps between the ids.
         candidates.truncate(piece);
@@ -95,6 +105,23 @@ pub(super) fn pending_at(
         }
     }
     Ok(found)
+}
+
+/// The number of the youngest approval that there was at a revision, or more. Numbers are in the order of creation, so
+/// that what came later need not be looked at one by one.
+fn youngest_at(connection: &Connection, as_of: Revision) -> Result<i64, StoreError> {
+    if as_of >= rows::head(connection)? {
+        return Ok(i64::MAX);
+    }
+    let mut first_event = connection.prepare_cached(FIRST_EVENT).map_err(failed)?;
+    let newest = connection.query_row(NEWEST, [], |row| row.get::<_, i64>(0)).map_err(failed)?;
+    let (mut there, mut beyond) = (0, newest + 1);
+    while there + 1 < beyond {
+        let middle = there + (beyond - there) / 2;
+        let first: Option<Revision> = first_event.query_row([middle], |row| row.get(0)).optional().map_err(failed)?;
+        if first.is_some_and(|first| first <= as_of) { there = middle } else { beyond = middle }
+    }
+    Ok(there)
 }
 
 fn candidates(

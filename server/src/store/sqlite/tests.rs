@@ -74,6 +74,8 @@ fn no_statement_looks_at_every_row() {
         list::LABELED,
         log::CHANGES,
         log::PENDING_NOW,
+        log::FIRST_EVENT,
+        log::NEWEST,
         read::PREFIX,
         read::HISTORY,
         read::DUE_HEARTBEATS,

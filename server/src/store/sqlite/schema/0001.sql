@@ -6,7 +6,7 @@
 -- One row per approval: where it stands, and what is to be done about it when. What it says is in `events.state` (what
 -- changes) and `requests` (what does not).
 CREATE TABLE approvals (
-    -- Key within this file, never shown. Small, where ids would make every index three times as large.
+    -- Key within this file, never shown; in the order of creation. Small, where ids would make indexes much larger.
     number         INTEGER PRIMARY KEY,
     -- "apr_…", time-ordered: a list's order is this one's.
     id             TEXT    NOT NULL UNIQUE,
