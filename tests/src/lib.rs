@@ -9,11 +9,14 @@ pub mod approvals;
 pub mod aws;
 pub mod binaries;
 pub mod cli;
+pub mod ledger;
+pub mod load;
 pub mod localstack;
 pub mod process;
 pub mod server;
 pub mod sim;
 pub mod wait;
+pub mod watcher;
 pub mod workflows;
 
 pub use cli::Cli;
