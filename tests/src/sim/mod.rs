@@ -208,6 +208,12 @@ async fn disorder(
                 power.set_store_away(false);
                 machine.network().note("store back");
             }
+            4 if options.outages => {
+                count("store stalled");
+                power.set_store_stalled(true);
+                tokio::time::sleep(Duration::from_secs(random.random_range(1..40))).await;
+                power.set_store_stalled(false);
+            }
             2 if options.outages => {
                 count("network down");
                 machine.network().note("network down");

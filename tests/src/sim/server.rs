@@ -79,6 +79,13 @@ impl Power {
             running.store.set_away(away);
         }
     }
+
+    /// Its store answers nothing, or answers again.
+    pub(super) fn set_store_stalled(&self, stalled: bool) {
+        if let Some(running) = self.running() {
+            running.store.set_stalled(stalled);
+        }
+    }
 }
 
 /// What survives a kill: the folder, and the network around it.

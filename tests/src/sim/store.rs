@@ -1,5 +1,5 @@
-//! One server's store, with everything that goes wrong on the way to it: away for a while, dead before a commit, dead
-//! after it.
+//! One server's store, with everything that goes wrong on the way to it: away or stalled for a while, dead before a
+//! commit, dead after it.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -26,6 +26,7 @@ pub(super) struct FragileStore {
     head: watch::Receiver<Revision>,
     life: Life,
     away: AtomicBool,
+    stalled: AtomicBool,
     /// Ends the server's life at the next write: before its commit, or after.
     die: Mutex<Option<Die>>,
     random: Mutex<StdRng>,
@@ -50,6 +51,7 @@ impl FragileStore {
             head,
             life,
             away: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
             die: Mutex::new(None),
             random: Mutex::new(StdRng::seed_from_u64(seed)),
         }
@@ -58,6 +60,11 @@ impl FragileStore {
     /// It can't be reached, or can be again.
     pub(super) fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// It answers nothing, or answers again.
+    pub(super) fn set_stalled(&self, stalled: bool) {
+        self.stalled.store(stalled, Ordering::SeqCst);
     }
 
     /// The server dies at its next write.
@@ -74,6 +81,9 @@ impl FragileStore {
         // Slow enough for others to come between a read and the write that follows from it.
         let wait = self.random.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..20);
         tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+        while self.stalled.load(Ordering::SeqCst) {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
         self.life.check().await;
         if self.away.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("the store is away".into()));
