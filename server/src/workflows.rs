@@ -35,11 +35,7 @@ impl Workflow {
             workflow: self.record.name.clone(),
             activity_arn: self.record.activity_arn.clone(),
             rule: self.record.spec.rule.clone(),
-            timeouts: self
-                .steps
-                .iter()
-                .filter_map(|step| Some((step.state.clone(), step.timeout?)))
-                .collect(),
+            timeouts: self.steps.iter().filter_map(|step| Some((step.state.clone(), step.timeout?))).collect(),
         }
     }
 

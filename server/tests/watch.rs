@@ -3,9 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use approve_server::{
-    approval::{
-        Approval, ApprovalId, Command, Decision, Person, Status, StepDefaults, TaskToken, parse_task_input,
-    },
+    approval::{Approval, ApprovalId, Command, Decision, Person, Status, StepDefaults, TaskToken, parse_task_input},
     store::{
         Admission, Admitted, Executed, Filter, IdentityUse, Revision, SharedStore,
         sqlite::{Options, SqliteStore},
