@@ -89,6 +89,7 @@ impl Server {
         let environment = vec![
             ("APPROVE_SERVER__DATA_DIR".to_owned(), data),
             ("APPROVE_SERVER__AWS__ENDPOINT".to_owned(), endpoint.to_owned()),
+            ("AWS_REGION".to_owned(), "us-east-1".to_owned()),
         ];
         Self::launch(folder, Launch::Serve { environment }).await
     }
