@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::first_heartbeat;
+use super::{first_heartbeat, first_look};
 use crate::approval::{Approval, DeliveryState, Status, TaskState};
 
 /// When an approval wants something done; `None`: never, as it stands. In milliseconds, rounded up, so that what is found
@@ -15,7 +15,7 @@ pub(super) struct DueTimes {
     pub(super) expiry: Option<i64>,
     /// The next try at a delivery.
     pub(super) delivery: Option<i64>,
-    /// Since when it waits for a retry's task.
+    /// When it is looked at whether a retry's task still comes.
     pub(super) detached: Option<i64>,
 }
 
@@ -30,16 +30,10 @@ impl DueTimes {
         });
         let delivery =
             after.wants_delivery().then(|| kept.and_then(|due| due.delivery).unwrap_or_else(|| millis_up(now)));
-        Self {
-            heartbeat,
-            expiry: after.expiry_due().map(millis_up),
-            delivery,
-            detached: after
-                .task
-                .detached
-                .filter(|_| waits && after.task.state == TaskState::Detached)
-                .map(|since| since.as_millisecond()),
-        }
+        let lost = after.task.detached.filter(|_| waits && after.task.state == TaskState::Detached);
+        let detached =
+            lost.map(|since| kept.and_then(|due| due.detached).unwrap_or_else(|| millis_up(first_look(since))));
+        Self { heartbeat, expiry: after.expiry_due().map(millis_up), delivery, detached }
     }
 }
 

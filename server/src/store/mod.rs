@@ -234,9 +234,9 @@ pub struct HeartbeatDue {
     pub heartbeat: Option<jiff::SignedDuration>,
 }
 
-/// A heartbeat's next time. Without effect where the approval has another token by now, or wants none.
+/// When something is due next. Without effect where the approval has another token by now, or wants none of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NextHeartbeat {
+pub struct NextDue {
     /// Of this approval.
     pub id: ApprovalId,
     /// Of this task.
@@ -286,6 +286,12 @@ pub struct WorkflowRecord {
 pub fn first_heartbeat(taken: Timestamp, heartbeat: Option<jiff::SignedDuration>) -> Timestamp {
     let interval = heartbeat.map_or(DEFAULT_HEARTBEAT, |known| known * 2 / 3);
     taken.checked_add(interval).unwrap_or(taken)
+}
+
+/// When an approval that lost its task is looked at for the first time: most retries come before that.
+#[must_use]
+pub fn first_look(detached: Timestamp) -> Timestamp {
+    detached.checked_add(jiff::SignedDuration::from_secs(15)).unwrap_or(detached)
 }
 
 /// How often a heartbeat is sent where the state's HeartbeatSeconds is not known.
@@ -353,7 +359,7 @@ pub trait Store: Send + Sync + 'static {
     async fn due_heartbeats(&self, now: Timestamp, limit: usize) -> Result<Due<HeartbeatDue>, StoreError>;
 
     /// Sets the next times of heartbeats. No events.
-    async fn set_heartbeats(&self, next: Vec<NextHeartbeat>) -> Result<(), StoreError>;
+    async fn set_heartbeats(&self, next: Vec<NextDue>) -> Result<(), StoreError>;
 
     /// Approvals whose decision is to be delivered, due by `now`, `limit` at most.
     async fn due_deliveries(&self, now: Timestamp, limit: usize) -> Result<Due<Arc<Approval>>, StoreError>;
@@ -365,8 +371,12 @@ pub trait Store: Send + Sync + 'static {
     /// Pending approvals whose deadline has passed by `now`, `limit` at most.
     async fn due_expiries(&self, now: Timestamp, limit: usize) -> Result<Due<ApprovalId>, StoreError>;
 
-    /// Approvals that are detached since before `before`, and pending or undelivered, oldest first, `limit` at most.
-    async fn detached_since(&self, before: Timestamp, limit: usize) -> Result<Vec<Arc<Approval>>, StoreError>;
+    /// Approvals that wait for a retry's task, pending or undelivered, and are to be looked at by `now`, `limit` at most.
+    /// The first time is [`first_look`].
+    async fn due_detached(&self, now: Timestamp, limit: usize) -> Result<Due<Arc<Approval>>, StoreError>;
+
+    /// Sets when they are to be looked at next. No events.
+    async fn set_detached(&self, next: Vec<NextDue>) -> Result<(), StoreError>;
 
     /// How many approvals are pending: all, or of one workflow.
     async fn count_pending(&self, workflow: Option<&str>) -> Result<u64, StoreError>;

@@ -169,6 +169,7 @@ async fn settle(shared: &Shared, approval: &Arc<Approval>, command: Command) -> 
             error = approval.delivery.last_error,
             "delivery settled"
         );
+        shared.schedule(&approval);
     }
     Ok(())
 }

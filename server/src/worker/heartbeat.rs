@@ -15,7 +15,7 @@ use super::{
 use crate::{
     approval::{ApprovalId, Command, Principal, TaskToken},
     stepfunctions::{CallError, Failure},
-    store::{DEFAULT_HEARTBEAT, Executed, HeartbeatDue, NextHeartbeat, StoreError},
+    store::{DEFAULT_HEARTBEAT, Executed, HeartbeatDue, NextDue, StoreError},
 };
 
 /// How many are in hand at once: read and not yet sent, under way, or sent and not yet noted.
@@ -44,7 +44,7 @@ fn deadline(item: &HeartbeatDue) -> Timestamp {
 pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(), StoreError> {
     let mut waiting: BTreeMap<(Timestamp, ApprovalId), HeartbeatDue> = BTreeMap::new();
     let mut under_way = FuturesUnordered::new();
-    let mut sent: Vec<NextHeartbeat> = Vec::new();
+    let mut sent: Vec<NextDue> = Vec::new();
     let mut in_hand: HashSet<Key> = HashSet::new();
     let mut danger = Danger::default();
     shared.heartbeat.set(shared.clock.now());
@@ -93,7 +93,7 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
 }
 
 /// Writes down when what was sent is due again.
-async fn note(shared: &Shared, sent: &mut Vec<NextHeartbeat>, in_hand: &mut HashSet<Key>) -> Result<(), StoreError> {
+async fn note(shared: &Shared, sent: &mut Vec<NextDue>, in_hand: &mut HashSet<Key>) -> Result<(), StoreError> {
     if sent.is_empty() {
         return Ok(());
     }
@@ -135,7 +135,7 @@ impl Danger {
 }
 
 /// Sends one heartbeat; its next time, unless its task turned out to be closed.
-async fn beat(shared: &Shared, item: &HeartbeatDue) -> Result<Option<NextHeartbeat>, StoreError> {
+async fn beat(shared: &Shared, item: &HeartbeatDue) -> Result<Option<NextDue>, StoreError> {
     let wait = match shared.stepfunctions.send_task_heartbeat(&item.token).await {
         Ok(()) => {
             shared.metrics.heartbeats_sent.inc();
@@ -152,7 +152,7 @@ async fn beat(shared: &Shared, item: &HeartbeatDue) -> Result<Option<NextHeartbe
             wait.mul_f64(0.5 + 0.5 * shared.random())
         }
     };
-    Ok(Some(NextHeartbeat { id: item.id.clone(), token: item.token.clone(), due: shared.clock.now() + wait }))
+    Ok(Some(NextDue { id: item.id.clone(), token: item.token.clone(), due: shared.clock.now() + wait }))
 }
 
 /// A task is closed: its approval waits for a retry, or ends with its workflow. How long to wait before asking again,

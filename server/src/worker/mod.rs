@@ -20,7 +20,7 @@ use tracing::{error, warn};
 
 use self::{alarm::Alarm, backoff::Backoff, rate::Rate};
 use crate::{
-    approval::{Approval, Command, Principal, Status},
+    approval::{Approval, Command, Principal, Status, TaskState},
     clock::SharedClock,
     entropy::{self, SharedEntropy},
     stepfunctions::SharedStepFunctions,
@@ -62,6 +62,7 @@ pub(crate) struct Shared {
     heartbeat: Alarm,
     delivery: Alarm,
     expiry: Alarm,
+    detached: Alarm,
     fast_lane: delivery::FastLane,
     intake: intake::Gate,
 }
@@ -83,6 +84,11 @@ impl Shared {
         }
         if let Some(deadline) = approval.expiry_due() {
             self.expiry.set(deadline);
+        }
+        if approval.task.state == TaskState::Detached
+            && let Some(since) = approval.task.detached
+        {
+            self.detached.set(crate::store::first_look(since));
         }
         if approval.wants_delivery() && !self.fast_lane.offer(approval) {
             self.delivery.set(self.clock.now());
@@ -159,6 +165,7 @@ impl Worker {
             heartbeat: Alarm::default(),
             delivery: Alarm::default(),
             expiry: Alarm::default(),
+            detached: Alarm::default(),
             fast_lane,
             intake: intake::Gate::default(),
         });

@@ -9,8 +9,8 @@ use std::sync::{
 use approve_server::{
     approval::{Approval, ApprovalId, Command},
     store::{
-        Admission, Admitted, Changes, DeliveryTry, Due, Executed, HeartbeatDue, HistoryEntry, ListQuery, NextHeartbeat,
-        Page, RequestKey, Revision, Store, StoreError, WorkflowRecord,
+        Admission, Admitted, Changes, DeliveryTry, Due, Executed, HeartbeatDue, HistoryEntry, ListQuery, NextDue, Page,
+        RequestKey, Revision, Store, StoreError, WorkflowRecord,
     },
 };
 use async_trait::async_trait;
@@ -182,7 +182,7 @@ impl Store for FragileStore {
         self.read(|store| async move { store.due_heartbeats(now, limit).await }).await
     }
 
-    async fn set_heartbeats(&self, next: Vec<NextHeartbeat>) -> Result<(), StoreError> {
+    async fn set_heartbeats(&self, next: Vec<NextDue>) -> Result<(), StoreError> {
         self.write(|store| async move { store.set_heartbeats(next).await }).await
     }
 
@@ -198,8 +198,12 @@ impl Store for FragileStore {
         self.read(|store| async move { store.due_expiries(now, limit).await }).await
     }
 
-    async fn detached_since(&self, before: Timestamp, limit: usize) -> Result<Vec<Arc<Approval>>, StoreError> {
-        self.read(|store| async move { store.detached_since(before, limit).await }).await
+    async fn due_detached(&self, now: Timestamp, limit: usize) -> Result<Due<Arc<Approval>>, StoreError> {
+        self.read(|store| async move { store.due_detached(now, limit).await }).await
+    }
+
+    async fn set_detached(&self, next: Vec<NextDue>) -> Result<(), StoreError> {
+        self.write(|store| async move { store.set_detached(next).await }).await
     }
 
     async fn count_pending(&self, workflow: Option<&str>) -> Result<u64, StoreError> {

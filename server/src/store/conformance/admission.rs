@@ -119,7 +119,7 @@ pub(crate) async fn a_checked_task_is_bound(bed: &dyn Bed) {
     assert_eq!(due.len(), 1);
     assert_eq!(due[0].token, bound.task.token);
     assert_eq!(due[0].due, first_heartbeat(seconds(20), Some(SignedDuration::from_secs(60))));
-    assert!(store.detached_since(seconds(1_000), 10).await.unwrap().is_empty());
+    assert!(store.due_detached(seconds(1_000), 10).await.unwrap().items.is_empty());
     assert_eq!(events(&store, &approval).await.last(), Some(&Event::TaskBound { attempt: 1, count: 2 }));
 }
 

@@ -5,7 +5,7 @@ use std::slice::from_ref;
 use super::*;
 use crate::{
     approval::DeliveryState,
-    store::{DeliveryTry, NextHeartbeat, first_heartbeat},
+    store::{DeliveryTry, NextDue, first_heartbeat},
 };
 
 fn tried(approval: &Approval, attempts: u32, due: Timestamp) -> DeliveryTry {
@@ -37,8 +37,7 @@ pub(crate) async fn a_heartbeat_is_moved_for_the_token_it_is_of(bed: &dyn Bed) {
     let approval = created(&store, task(1)).await;
     let decided = created(&store, task(2)).await;
     let decided = done(&store, &decided, reject(), seconds(1)).await;
-    let next =
-        |of: &Approval, token: TaskToken, second| NextHeartbeat { id: of.id.clone(), token, due: seconds(second) };
+    let next = |of: &Approval, token: TaskToken, second| NextDue { id: of.id.clone(), token, due: seconds(second) };
     let moves = vec![
         next(&approval, approval.task.token.clone(), 70),
         next(&decided, decided.task.token.clone(), 70),
@@ -56,7 +55,7 @@ pub(crate) async fn votes_leave_a_heartbeat_where_it_is(bed: &dyn Bed) {
     let store = bed.open().await;
     let approval = created(&store, task(1)).await;
     let token = approval.task.token.clone();
-    store.set_heartbeats(vec![NextHeartbeat { id: approval.id.clone(), token, due: seconds(70) }]).await.unwrap();
+    store.set_heartbeats(vec![NextDue { id: approval.id.clone(), token, due: seconds(70) }]).await.unwrap();
     done(&store, &approval, approve("ana"), seconds(50)).await;
     assert_eq!(store.due_heartbeats(seconds(60), 10).await.unwrap().next, Some(seconds(70)));
 }
@@ -162,20 +161,26 @@ pub(crate) async fn a_detached_task_is_sent_nothing(bed: &dyn Bed) {
     let detached = |second, limit| {
         let store = store.clone();
         async move {
-            let found = store.detached_since(seconds(second), limit).await.unwrap();
-            found.into_iter().map(|approval| approval.id.clone()).collect::<Vec<_>>()
+            let found = store.due_detached(seconds(second), limit).await.unwrap();
+            let ids = found.items.into_iter().map(|approval| approval.id.clone());
+            (ids.collect::<Vec<_>>(), found.next)
         }
     };
-    assert!(detached(6, 10).await.is_empty());
-    assert_eq!(detached(7, 10).await, from_ref(&decided.id));
-    assert_eq!(detached(9, 10).await, [decided.id.clone(), pending.id.clone()]);
-    assert_eq!(detached(9, 1).await, from_ref(&decided.id));
+    // 15 s after they were lost.
+    assert_eq!(detached(20, 10).await, (Vec::new(), Some(seconds(21))));
+    assert_eq!(detached(21, 10).await, (vec![decided.id.clone()], Some(seconds(23))));
+    assert_eq!(detached(23, 10).await, (vec![decided.id.clone(), pending.id.clone()], None));
+    assert_eq!(detached(23, 1).await, (vec![decided.id.clone()], Some(seconds(23))));
+    let next = |of: &Approval, token: TaskToken| NextDue { id: of.id.clone(), token, due: seconds(60) };
+    let moves = vec![next(&decided, decided.task.token.clone()), next(&pending, TaskToken::from("old"))];
+    store.set_detached(moves).await.unwrap();
+    assert_eq!(detached(23, 10).await, (vec![pending.id.clone()], Some(seconds(60))));
     // It was answered after all: the history of its execution told.
     let delivered = Command::Delivered { token: decided.task.token.clone(), attempts: 1 };
     let delivered = done(&store, &decided, delivered, seconds(10)).await;
     assert_eq!(delivered.delivery.state, DeliveryState::Delivered);
     done(&store, &pending, cancel(), seconds(10)).await;
-    assert!(detached(1_000, 10).await.is_empty());
+    assert_eq!(detached(1_000, 10).await, (Vec::new(), None));
 }
 
 pub(crate) async fn due_work_comes_in_order_and_in_pieces(bed: &dyn Bed) {

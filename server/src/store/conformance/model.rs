@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     approval::{DeliveryState, Event, Status, Task, TaskState, Transition, apply, create, create_invalid},
-    store::{DeliveryTry, HistoryEntry, ListQuery, NextHeartbeat, Order, REQUEST_KEY_LIFE, first_heartbeat},
+    store::{DeliveryTry, HistoryEntry, ListQuery, NextDue, Order, REQUEST_KEY_LIFE, first_heartbeat},
 };
 
 /// An approval, with what the store knows beside.
@@ -108,7 +108,7 @@ impl Model {
         executed
     }
 
-    pub(super) fn set_heartbeat(&mut self, next: &NextHeartbeat) {
+    pub(super) fn set_heartbeat(&mut self, next: &NextDue) {
         for row in self.rows.iter_mut().filter(|row| row.approval.id == next.id) {
             if row.approval.task.token == next.token && row.approval.wants_heartbeats() {
                 row.heartbeat_due = Some(next.due);

@@ -11,7 +11,7 @@ use crate::{
         FieldError, Status,
         arbitrary::{commands, people, requests, token},
     },
-    store::{DeliveryTry, Filter, ListQuery, NextHeartbeat, Order},
+    store::{DeliveryTry, Filter, ListQuery, NextDue, Order},
 };
 
 #[derive(Debug, Clone)]
@@ -171,7 +171,7 @@ async fn carry_out(store: &SharedStore, model: &mut Model, step: Step, place: u3
             let Some(row) = pick(which, model) else { return };
             let approval = &model.rows[row].approval;
             let token = other.map_or_else(|| approval.task.token.clone(), token);
-            let next = NextHeartbeat { id: approval.id.clone(), token, due: seconds(*now + after) };
+            let next = NextDue { id: approval.id.clone(), token, due: seconds(*now + after) };
             model.set_heartbeat(&next);
             store.set_heartbeats(vec![next]).await.unwrap();
         }
@@ -242,7 +242,8 @@ async fn compare_due(store: &SharedStore, model: &Model, now: Timestamp) {
     let expiries = store.due_expiries(now, 1_000).await.unwrap();
     let expected = split(model.rows.iter().filter_map(|row| row.approval.expiry_due()).collect());
     assert_eq!((expiries.items.len(), expiries.next), (expected.0.len(), expected.1));
-    let detached = store.detached_since(now, 1_000).await.unwrap();
+    let later = crate::store::first_look(now);
+    let detached = store.due_detached(later, 1_000).await.unwrap().items;
     let times = |all: &[Arc<Approval>]| all.iter().map(|approval| approval.task.detached).collect::<Vec<_>>();
     assert_eq!(times(&detached), times(&model.detached()));
 }

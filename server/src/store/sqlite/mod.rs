@@ -32,8 +32,8 @@ use self::{
     writer::{Ask, Job, Writer},
 };
 use super::{
-    Admission, Admitted, Changes, DeliveryTry, Due, Executed, HeartbeatDue, HistoryEntry, ListQuery, NextHeartbeat,
-    Page, RequestKey, Revision, Store, StoreError, WorkflowRecord, tail::Tail,
+    Admission, Admitted, Changes, DeliveryTry, Due, Executed, HeartbeatDue, HistoryEntry, ListQuery, NextDue, Page,
+    RequestKey, Revision, Store, StoreError, WorkflowRecord, tail::Tail,
 };
 use crate::approval::{Approval, ApprovalId, Command};
 
@@ -206,7 +206,7 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| read::due_heartbeats(connection, now, limit)).await
     }
 
-    async fn set_heartbeats(&self, next: Vec<NextHeartbeat>) -> Result<(), StoreError> {
+    async fn set_heartbeats(&self, next: Vec<NextDue>) -> Result<(), StoreError> {
         self.write(move |transaction| transaction.set_heartbeats(&next)).await
     }
 
@@ -222,8 +222,12 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| read::due_expiries(connection, now, limit)).await
     }
 
-    async fn detached_since(&self, before: Timestamp, limit: usize) -> Result<Vec<Arc<Approval>>, StoreError> {
-        self.readers.read(move |connection| read::detached_since(connection, before, limit)).await
+    async fn due_detached(&self, now: Timestamp, limit: usize) -> Result<Due<Arc<Approval>>, StoreError> {
+        self.readers.read(move |connection| read::due_detached(connection, now, limit)).await
+    }
+
+    async fn set_detached(&self, next: Vec<NextDue>) -> Result<(), StoreError> {
+        self.write(move |transaction| transaction.set_detached(&next)).await
     }
 
     async fn count_pending(&self, workflow: Option<&str>) -> Result<u64, StoreError> {

@@ -91,28 +91,39 @@ pub(super) fn due_expiries(
 
 pub(super) const NEXT_DELIVERY: &str = "SELECT delivery_due FROM approvals
     WHERE delivery_due IS NOT NULL ORDER BY delivery_due LIMIT 1 OFFSET ?1";
+pub(super) const NEXT_DETACHED: &str = "SELECT detached_due FROM approvals
+    WHERE detached_due IS NOT NULL ORDER BY detached_due LIMIT 1 OFFSET ?1";
 
 pub(super) fn due_deliveries(
     connection: &Connection,
     now: Timestamp,
     limit: usize,
 ) -> Result<Due<Arc<Approval>>, StoreError> {
-    let due = rows::find_all(connection, BY_DELIVERY_DUE, params![now.as_millisecond(), rows::limit(limit)])?;
+    due_approvals(connection, [BY_DELIVERY_DUE, NEXT_DELIVERY], now, limit)
+}
+
+pub(super) fn due_detached(
+    connection: &Connection,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Due<Arc<Approval>>, StoreError> {
+    due_approvals(connection, [BY_DETACHED, NEXT_DETACHED], now, limit)
+}
+
+/// The approvals that the first statement finds, and the time that the second one does behind them.
+fn due_approvals(
+    connection: &Connection,
+    [items, next]: [&'static str; 2],
+    now: Timestamp,
+    limit: usize,
+) -> Result<Due<Arc<Approval>>, StoreError> {
+    let due = rows::find_all(connection, items, params![now.as_millisecond(), rows::limit(limit)])?;
     let items: Vec<_> = due.into_iter().map(|stored| stored.approval).collect();
     let next: Option<i64> = connection
-        .prepare_cached(NEXT_DELIVERY)
+        .prepare_cached(next)
         .and_then(|mut statement| statement.query_row([rows::limit(items.len())], |row| row.get(0)).optional())
         .map_err(failed)?;
     Ok(Due { items, next: next.map(time).transpose()? })
-}
-
-pub(super) fn detached_since(
-    connection: &Connection,
-    before: Timestamp,
-    limit: usize,
-) -> Result<Vec<Arc<Approval>>, StoreError> {
-    let found = rows::find_all(connection, BY_DETACHED, params![before.as_millisecond(), rows::limit(limit)])?;
-    Ok(found.into_iter().map(|stored| stored.approval).collect())
 }
 
 pub(super) const COUNT_ALL: &str = "SELECT coalesce(sum(pending), 0) FROM pending_counts";

@@ -25,7 +25,7 @@ pub(super) struct Stored {
 macro_rules! stored_where {
     ($condition:literal) => {
         concat!(
-            "SELECT a.number, a.id, a.revision, a.heartbeat_due, a.expiry_due, a.delivery_due, a.detached_since,
+            "SELECT a.number, a.id, a.revision, a.heartbeat_due, a.expiry_due, a.delivery_due, a.detached_due,
                     e.state, r.request, r.input
              FROM approvals a
              JOIN events e ON e.revision = a.revision
@@ -42,7 +42,7 @@ pub(super) const BY_IDENTITY: &str = stored_where!("a.identity = ?1");
 pub(super) const BY_DELIVERY_DUE: &str =
     stored_where!("a.delivery_due IS NOT NULL AND a.delivery_due <= ?1 ORDER BY a.delivery_due LIMIT ?2");
 pub(super) const BY_DETACHED: &str =
-    stored_where!("a.detached_since IS NOT NULL AND a.detached_since < ?1 ORDER BY a.detached_since LIMIT ?2");
+    stored_where!("a.detached_due IS NOT NULL AND a.detached_due <= ?1 ORDER BY a.detached_due LIMIT ?2");
 
 /// One approval, by one of the statements above.
 pub(super) fn find(connection: &Connection, sql: &str, params: impl Params) -> Result<Option<Stored>, StoreError> {

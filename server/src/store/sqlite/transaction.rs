@@ -12,7 +12,7 @@ use super::{
 use crate::{
     approval::{Approval, ApprovalId, Command, Status, TaskToken, Transition, apply},
     store::{
-        Admission, Admitted, Change, DeliveryTry, Executed, NextHeartbeat, REQUEST_KEY_LIFE, RequestKey, Revision,
+        Admission, Admitted, Change, DeliveryTry, Executed, NextDue, REQUEST_KEY_LIFE, RequestKey, Revision,
         StoreError, WorkflowRecord,
         admission::Plan,
         codec::{encode, encode_state},
@@ -30,6 +30,8 @@ pub(super) const PRUNE_KEYS: &str = "DELETE FROM request_keys WHERE (caller, id)
     (SELECT caller, id FROM request_keys WHERE at < ?1 ORDER BY at LIMIT ?2)";
 pub(super) const SET_HEARTBEAT: &str = "UPDATE approvals SET heartbeat_due = ?3
     WHERE id = ?1 AND token_digest = ?2 AND heartbeat_due IS NOT NULL";
+pub(super) const SET_DETACHED: &str = "UPDATE approvals SET detached_due = ?3
+    WHERE id = ?1 AND token_digest = ?2 AND detached_due IS NOT NULL";
 
 /// The writer's transaction: what is done in it, and what is known of it until it is committed.
 pub(super) struct Transaction<'a> {
@@ -178,7 +180,7 @@ impl<'a> Transaction<'a> {
         let revision = self.head + revisions(&transition);
         self.run(
             "INSERT INTO approvals (id, status, workflow, execution_arn, identity, token_digest, revision,
-                                    heartbeat_due, expiry_due, delivery_due, detached_since)
+                                    heartbeat_due, expiry_due, delivery_due, detached_due)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             params![
                 approval.id.as_str(),
@@ -219,7 +221,7 @@ impl<'a> Transaction<'a> {
             // Without the status, whose indexes then need no look.
             self.run(
                 "UPDATE approvals SET token_digest = ?2, revision = ?3,
-                     heartbeat_due = ?4, expiry_due = ?5, delivery_due = ?6, detached_since = ?7
+                     heartbeat_due = ?4, expiry_due = ?5, delivery_due = ?6, detached_due = ?7
                  WHERE number = ?1",
                 params![
                     stored.number,
@@ -234,7 +236,7 @@ impl<'a> Transaction<'a> {
         } else {
             self.run(
                 "UPDATE approvals SET token_digest = ?2, revision = ?3,
-                     heartbeat_due = ?4, expiry_due = ?5, delivery_due = ?6, detached_since = ?7, status = ?8
+                     heartbeat_due = ?4, expiry_due = ?5, delivery_due = ?6, detached_due = ?7, status = ?8
                  WHERE number = ?1",
                 params![
                     stored.number,
@@ -292,9 +294,17 @@ impl<'a> Transaction<'a> {
         .map(drop)
     }
 
-    pub(super) fn set_heartbeats(&self, next: &[NextHeartbeat]) -> Result<(), StoreError> {
+    pub(super) fn set_heartbeats(&self, next: &[NextDue]) -> Result<(), StoreError> {
+        self.set_due(SET_HEARTBEAT, next)
+    }
+
+    pub(super) fn set_detached(&self, next: &[NextDue]) -> Result<(), StoreError> {
+        self.set_due(SET_DETACHED, next)
+    }
+
+    fn set_due(&self, sql: &str, next: &[NextDue]) -> Result<(), StoreError> {
         for next in next {
-            self.run(SET_HEARTBEAT, params![next.id.as_str(), next.token.digest(), millis_up(next.due)])?;
+            self.run(sql, params![next.id.as_str(), next.token.digest(), millis_up(next.due)])?;
         }
         Ok(())
     }

@@ -26,8 +26,8 @@ CREATE TABLE approvals (
     expiry_due     INTEGER,
     -- When its answer is to be sent. NULL: there is none to send, or no task to send it to.
     delivery_due   INTEGER,
-    -- Since when it has waited for a retry's task. NULL: it does not.
-    detached_since INTEGER
+    -- When it is looked at whether a retry's task still comes. NULL: it waits for none.
+    detached_due INTEGER
 ) STRICT;
 
 -- Admission: who has this identity?
@@ -42,7 +42,7 @@ CREATE INDEX approvals_final ON approvals (revision, id, status) WHERE status <>
 CREATE INDEX approvals_heartbeat_due ON approvals (heartbeat_due) WHERE heartbeat_due IS NOT NULL;
 CREATE INDEX approvals_expiry_due ON approvals (expiry_due) WHERE expiry_due IS NOT NULL;
 CREATE INDEX approvals_delivery_due ON approvals (delivery_due) WHERE delivery_due IS NOT NULL;
-CREATE INDEX approvals_detached ON approvals (detached_since) WHERE detached_since IS NOT NULL;
+CREATE INDEX approvals_detached_due ON approvals (detached_due) WHERE detached_due IS NOT NULL;
 
 -- What an approval was asked with. Never changed.
 CREATE TABLE requests (
