@@ -61,15 +61,14 @@ async fn nothing_is_lost_and_nobody_asked_twice_however_often_the_server_is_kill
     })
     .await;
     let kept: Vec<_> = watcher.seen().view.iter().map(|approval| approval.id.clone()).collect();
-    let seen_by_many_servers = approvals.iter().filter(|approval| kept.contains(&approval.id)).count();
-    assert_eq!(kept.len(), seen_by_many_servers);
     for id in &kept {
         ana.decide(Decide::approve(id)).await.unwrap();
     }
     settled(&ana, |_| false, SETTLE).await;
     wait_for("the watch to be empty", async || watcher.seen().view.is_empty().then_some(())).await;
 
-    let balance = check(load.ledger(), &watcher.seen(), &ana, &aws::step_functions(aws.url())).await;
+    let seen = watcher.seen();
+    let balance = check(load.ledger(), &seen, &ana, &aws::step_functions(aws.url())).await;
     let entries = load.ledger().entries();
     println!(
         "{rounds} kills, {starts_cut_short} more while starting: {balance}; {} votes acknowledged, {} refused, {} sent \
@@ -78,8 +77,8 @@ async fn nothing_is_lost_and_nobody_asked_twice_however_often_the_server_is_kill
         entries.refused.len(),
         entries.resent,
         kept.len(),
-        watcher.seen().disconnects,
-        watcher.seen().revisions.len()
+        seen.disconnects,
+        seen.revisions.len()
     );
     assert!(balance.decided > 0 && balance.expired > 0 && balance.canceled > 0, "{balance}");
     assert_eq!(balance.pending, 0);

@@ -1,6 +1,7 @@
 //! What goes wrong on real processes: the server killed, stopped, and cut off from Step Functions.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod drain;
 mod kill;
 
 use std::time::Duration;
