@@ -133,6 +133,14 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), AppE
     let mut signals = signals()?;
     let listener = bind(config.listen, "--listen").await?;
     let aws = stepfunctions::load_config(config.aws.region.clone(), config.aws.endpoint.clone()).await;
+    if aws.region().is_none() {
+        return Err(ConfigError::Value {
+            key: "aws.region".to_owned(),
+            problem: "there is no region: set it, or AWS_REGION, or the region of the profile".to_owned(),
+            origin: String::new(),
+        }
+        .into());
+    }
     let metrics = match config.metrics_listen {
         Some(address) => Some(bind(address, "metrics_listen").await?),
         None => None,
