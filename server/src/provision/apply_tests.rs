@@ -73,6 +73,29 @@ async fn the_reference_stack_is_made_and_the_second_apply_writes_nothing() {
     assert_eq!(writes(&fake), [""; 0]);
 }
 
+#[tokio::test]
+async fn resources_are_found_on_later_pages() {
+    let (fake, spec) = (Fake::new(), Spec::reference());
+    for name in ["A", "B"] {
+        fake.state().resources.activities.insert(name.to_owned(), super::Tags::new());
+        fake.state().resources.machines.insert(name.to_owned(), Machine::default());
+    }
+    applied(&fake, &spec).await;
+    fake.take_calls();
+    let (_, reports) = applied(&fake, &spec).await;
+    assert_eq!(told(&reports), all(Action::Unchanged));
+    assert_eq!(writes(&fake), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_lists_have_not_forgotten_yet_is_made_anew() {
+    let (fake, spec) = (Fake::new(), Spec::reference());
+    fake.state().ghosts = [spec.activity_name.clone(), spec.state_machine.name.clone()].into();
+    let (_, reports) = applied(&fake, &spec).await;
+    assert_eq!(told(&reports), all(Action::Created));
+    assert_eq!(settled(&fake), made(&[spec]).await);
+}
+
 /// The spec of an update that touches everything, against what was made with the reference.
 fn changed() -> Spec {
     let mut spec = Spec::reference();

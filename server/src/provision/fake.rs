@@ -81,6 +81,8 @@ pub(super) struct State {
     pub(super) role_lag: SignedDuration,
     /// Lists know nothing.
     pub(super) stale_lists: bool,
+    /// Names that lists still tell, though there is nothing of that name.
+    pub(super) ghosts: BTreeSet<String>,
     /// Activities have no tags.
     pub(super) no_activity_tags: bool,
     /// What validation finds.
@@ -202,8 +204,9 @@ fn one_by_one(names: impl Iterator<Item = String>, prefix: &str, next: Option<St
 impl ControlPlane for Fake {
     async fn list_activities(&self, next: Option<String>) -> Result<Page<Named>, CallError> {
         self.call("ListActivities", false, |state, _| {
-            let names = state.resources.activities.keys().filter(|_| !state.stale_lists).cloned();
-            Ok(one_by_one(names, ACTIVITY, next))
+            let names = state.resources.activities.keys().filter(|_| !state.stale_lists);
+            let names: BTreeSet<String> = names.chain(&state.ghosts).cloned().collect();
+            Ok(one_by_one(names.into_iter(), ACTIVITY, next))
         })
     }
 
@@ -241,8 +244,9 @@ impl ControlPlane for Fake {
     async fn list_state_machines(&self, next: Option<String>) -> Result<Page<Named>, CallError> {
         self.call("ListStateMachines", false, |state, now| {
             let _ = state.machine("", now);
-            let names = state.resources.machines.keys().filter(|_| !state.stale_lists).cloned();
-            Ok(one_by_one(names, MACHINE, next))
+            let names = state.resources.machines.keys().filter(|_| !state.stale_lists);
+            let names: BTreeSet<String> = names.chain(&state.ghosts).cloned().collect();
+            Ok(one_by_one(names.into_iter(), MACHINE, next))
         })
     }
 

@@ -64,3 +64,34 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::provision::fake::Fake;
+
+    proptest! {
+        #[test]
+        fn waits_grow_within_bounds_and_end_at_the_limit(limit in 0_i64..600) {
+            let limit = SignedDuration::from_secs(limit);
+            let clock = Fake::new().clock;
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let mut patience = Patience::new(&*clock, limit);
+            let mut waits = vec![SignedDuration::ZERO];
+            loop {
+                let before = patience.waited();
+                if !runtime.block_on(patience.wait()) {
+                    break;
+                }
+                waits.push(patience.waited() - before);
+            }
+            prop_assert_eq!(patience.waited(), limit);
+            // The last is what is left.
+            waits.pop();
+            prop_assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]), "{:?}", waits);
+            prop_assert!(waits.iter().skip(1).all(|wait| (FIRST..=LONGEST).contains(wait)), "{:?}", waits);
+        }
+    }
+}

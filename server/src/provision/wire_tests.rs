@@ -13,7 +13,6 @@ use super::{
     fake::Fake, observe, plan, steps,
 };
 use crate::{
-    clock::SystemClock,
     stepfunctions::{ExecutionStatus, Failure, Sdk, StepFunctions as _, local_config},
     store::WorkflowRecord,
 };
@@ -48,7 +47,7 @@ async fn applied(
 ) -> Result<(WorkflowRecord, Vec<StepReport>), ProvisionError> {
     let mut reports = Vec::new();
     let control = SdkControlPlane::new(config);
-    let outputs = apply(&control, &SystemClock, spec, adopt, |report| reports.push(report)).await?;
+    let outputs = apply(&control, &*Fake::new().clock, spec, adopt, |report| reports.push(report)).await?;
     let record = WorkflowRecord {
         name: spec.name.clone(),
         spec: spec.clone(),
@@ -77,7 +76,7 @@ async fn whole_life(config: &SdkConfig) {
     let (again, reports) = applied(config, &spec, false).await.unwrap();
     assert_eq!(actions(&reports), [Action::Unchanged; 4], "{reports:?}");
     assert_eq!(again, record);
-    let observed = observe(&control, &SystemClock, &spec).await.unwrap();
+    let observed = observe(&control, &*Fake::new().clock, &spec).await.unwrap();
     assert!(plan(&spec, &observed).actions.iter().all(|action| action.change == Change::Unchanged));
 
     spec.state_machine.timeout = jiff::SignedDuration::from_secs(600);
@@ -138,6 +137,79 @@ async fn whole_life_of_a_workflow() {
 async fn whole_life_of_a_workflow_at_another_endpoint() {
     let endpoint = std::env::var("APPROVE_TEST_AWS").unwrap();
     whole_life(&local_config(&endpoint, "eu-central-1")).await;
+}
+
+fn fault(
+    kind: sfn_local::FaultKind,
+    operation: Option<&str>,
+    probability: Option<f64>,
+    times: u64,
+) -> sfn_local::FaultRule {
+    sfn_local::FaultRule {
+        operation: operation.map(str::to_owned),
+        kind,
+        status: 503,
+        millis: 0,
+        probability,
+        skip: 0,
+        times: Some(times),
+    }
+}
+
+#[tokio::test]
+async fn apply_and_destroy_converge_through_a_storm() {
+    use sfn_local::FaultKind::{DropAnswer, Error, Reset, Throttle};
+    for seed in 0..8 {
+        let rules = [DropAnswer, Reset, Error, Throttle].map(|kind| fault(kind, None, Some(0.2), 12)).into();
+        let local = Local::start(|options| options.faults = sfn_local::FaultPlan { seed, rules }).await;
+        let (control, clock, spec) = (SdkControlPlane::new(&local.config), Fake::new().clock, Spec::reference());
+        let mut failures = 0;
+        let outputs = loop {
+            match apply(&control, &*clock, &spec, false, |_| {}).await {
+                Ok(outputs) => break outputs,
+                Err(ProvisionError::Call(error)) if error.failure == Failure::Unknown => failures += 1,
+                Err(error) => panic!("seed {seed}: {error:?}"),
+            }
+            assert!(failures < 60, "seed {seed} does not converge");
+        };
+        // The storm may go on: only what was written counts.
+        let (record, _) = loop {
+            match applied(&local.config, &spec, false).await {
+                Ok((record, reports)) => break (record, assert_eq!(actions(&reports), [Action::Unchanged; 4])),
+                Err(ProvisionError::Call(_)) => failures += 1,
+                Err(error) => panic!("seed {seed}: {error:?}"),
+            }
+        };
+        assert_eq!(record.definition, outputs.definition);
+        while let Err(error) = destroy(&control, &record).await {
+            assert!(matches!(error, ProvisionError::Call(_)), "seed {seed}: {error:?}");
+            failures += 1;
+        }
+        assert!(failures > 0, "seed {seed} struck nothing");
+        local.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn faults_of_the_wire_are_classified() {
+    use sfn_local::FaultKind::{DropAnswer, Error, Reset, Throttle};
+    let kinds = [
+        (Throttle, Failure::Throttled),
+        (Error, Failure::Unknown),
+        (Reset, Failure::Unknown),
+        (DropAnswer, Failure::Unknown),
+    ];
+    for (kind, failure) in kinds {
+        let rules = vec![fault(kind, Some("StartExecution"), None, 1)];
+        let local = Local::start(|options| options.faults = sfn_local::FaultPlan { seed: 1, rules }).await;
+        let (record, _) = applied(&local.config, &Spec::reference(), false).await.unwrap();
+        let sdk = Sdk::new(&local.config);
+        let error = sdk.start_execution(&record.state_machine_arn, "one", "{}").await.unwrap_err();
+        assert_eq!(error.failure, failure, "{kind:?}: {error}");
+        let execution = format!("{}:one", record.state_machine_arn.replace(":stateMachine:", ":execution:"));
+        assert_eq!(sdk.describe_execution(&execution).await.is_ok(), kind == DropAnswer, "{kind:?}");
+        local.stop().await;
+    }
 }
 
 #[tokio::test]
