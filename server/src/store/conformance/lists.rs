@@ -199,6 +199,12 @@ pub(crate) async fn a_rare_match_is_found_page_by_page(bed: &dyn Bed) {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].request.title, "A needle");
     }
+    // 1, 10 to 19, 100 to 199, 1000 to 1999.
+    let scattered = Filter { text: Some("invoice 1".to_owned()), ..Filter::default() };
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        let found = all(&store, ListQuery { order, limit: 70, ..query(scattered.clone()) }).await;
+        assert_eq!(found.len(), 1_111);
+    }
     let mut labels: Labels = labels();
     labels.insert("rare".to_owned(), "yes".to_owned());
     let rare = query(Filter { labels, workflow: Some("Payments".to_owned()), ..Filter::default() });

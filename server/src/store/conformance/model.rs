@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     approval::{DeliveryState, Event, Status, Task, TaskState, Transition, apply, create, create_invalid},
-    store::{DeliveryTry, HistoryEntry, ListQuery, NextDue, Order, REQUEST_KEY_LIFE, first_heartbeat},
+    store::{DeliveryTry, HistoryEntry, ListQuery, NextDue, Order, REQUEST_KEY_LIFE, first_heartbeat, first_look},
 };
 
 /// An approval, with what the store knows beside.
@@ -16,6 +16,7 @@ pub(super) struct Row {
     pub(super) identity: Option<String>,
     pub(super) heartbeat_due: Option<Timestamp>,
     pub(super) delivery_due: Option<Timestamp>,
+    pub(super) detached_due: Option<Timestamp>,
     pub(super) history: Vec<HistoryEntry>,
 }
 
@@ -116,6 +117,14 @@ impl Model {
         }
     }
 
+    pub(super) fn set_detached(&mut self, next: &NextDue) {
+        for row in self.rows.iter_mut().filter(|row| row.approval.id == next.id) {
+            if row.approval.task.token == next.token && waits_for_a_task(&row.approval) {
+                row.detached_due = Some(next.due);
+            }
+        }
+    }
+
     pub(super) fn note_delivery(&mut self, tried: &DeliveryTry) {
         for row in self.rows.iter_mut().filter(|row| row.approval.id == tried.id) {
             if row.approval.task.token == tried.token && row.approval.wants_delivery() {
@@ -135,6 +144,7 @@ impl Model {
             identity,
             heartbeat_due: approval.wants_heartbeats().then_some(heartbeat),
             delivery_due: approval.wants_delivery().then_some(at),
+            detached_due: None,
             history,
             approval: approval.clone(),
         });
@@ -160,6 +170,11 @@ impl Model {
             _ if !after.wants_delivery() => None,
             Some(due) if !new_task => Some(due),
             _ => Some(at),
+        };
+        row.detached_due = match row.detached_due {
+            _ if !waits_for_a_task(&after) => None,
+            Some(due) if !new_task => Some(due),
+            _ => after.task.detached.map(first_look),
         };
         row.history.extend(history);
         let before = Arc::new(std::mem::replace(&mut row.approval, after.clone()));
@@ -187,21 +202,16 @@ impl Model {
         then.into_values().filter(|approval| approval.status == Status::Pending).collect()
     }
 
-    pub(super) fn detached(&self) -> Vec<Arc<Approval>> {
-        let waits = |approval: &&Approval| {
-            approval.task.state == TaskState::Detached
-                && (approval.status == Status::Pending || approval.delivery.state == DeliveryState::Recorded)
-        };
-        let mut all: Vec<_> = self.rows.iter().map(|row| &row.approval).filter(waits).cloned().map(Arc::new).collect();
-        all.sort_by_key(|approval| approval.task.detached);
-        all
-    }
-
     pub(super) fn approvals(&self) -> Vec<Arc<Approval>> {
         let mut all: Vec<_> = self.rows.iter().map(|row| Arc::new(row.approval.clone())).collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
     }
+}
+
+fn waits_for_a_task(approval: &Approval) -> bool {
+    let unanswered = approval.status == Status::Pending || approval.delivery.state == DeliveryState::Recorded;
+    approval.task.state == TaskState::Detached && unanswered
 }
 
 /// A page of a list, of all approvals by id.

@@ -19,6 +19,7 @@ enum Step {
     Admit { token: u32, request: Box<Request>, claim: Claim, sound: bool, heartbeat: Option<i64> },
     Execute { which: Index, command: Command, key: Option<(u8, u8)> },
     Heartbeat { which: Index, token: Option<u32>, after: i64 },
+    Detached { which: Index, token: Option<u32>, after: i64 },
     Tried { which: Index, token: Option<u32>, attempts: u32, after: i64 },
     Wait(i64),
 }
@@ -54,6 +55,8 @@ fn steps() -> impl Strategy<Value = Step> {
         4 => (any::<Index>(), 0_u32..3).prop_map(|(which, what)| Step::Execute { which, command: to_its_own(what), key: None }),
         1 => (any::<Index>(), option::weighted(0.2, 0_u32..9), 0_i64..200)
             .prop_map(|(which, token, after)| Step::Heartbeat { which, token, after }),
+        2 => (any::<Index>(), option::weighted(0.2, 0_u32..9), 0_i64..200)
+            .prop_map(|(which, token, after)| Step::Detached { which, token, after }),
         1 => (any::<Index>(), option::weighted(0.2, 0_u32..9), 0_u32..3, 0_i64..200)
             .prop_map(|(which, token, attempts, after)| Step::Tried { which, token, attempts, after }),
         2 => prop_oneof![4 => 1_i64..60, 1 => 80_000_i64..100_000].prop_map(Step::Wait),
@@ -168,12 +171,14 @@ async fn carry_out(store: &SharedStore, model: &mut Model, step: Step, place: u3
             }
         }
         Step::Heartbeat { which, token: other, after } => {
-            let Some(row) = pick(which, model) else { return };
-            let approval = &model.rows[row].approval;
-            let token = other.map_or_else(|| approval.task.token.clone(), token);
-            let next = NextDue { id: approval.id.clone(), token, due: seconds(*now + after) };
+            let Some(next) = next_due(model, which, other, seconds(*now + after)) else { return };
             model.set_heartbeat(&next);
             store.set_heartbeats(vec![next]).await.unwrap();
+        }
+        Step::Detached { which, token: other, after } => {
+            let Some(next) = next_due(model, which, other, seconds(*now + after)) else { return };
+            model.set_detached(&next);
+            store.set_detached(vec![next]).await.unwrap();
         }
         Step::Tried { which, token: other, attempts, after } => {
             let Some(row) = pick(which, model) else { return };
@@ -185,6 +190,12 @@ async fn carry_out(store: &SharedStore, model: &mut Model, step: Step, place: u3
             store.note_deliveries(vec![tried]).await.unwrap();
         }
     }
+}
+
+fn next_due(model: &Model, which: Index, other: Option<u32>, due: Timestamp) -> Option<NextDue> {
+    let approval = &model.rows.get(which.index(model.rows.len().max(1)))?.approval;
+    let token = other.map_or_else(|| approval.task.token.clone(), token);
+    Some(NextDue { id: approval.id.clone(), token, due })
 }
 
 /// An approval without its tries, which are noted without a change.
@@ -234,18 +245,18 @@ async fn compare_due(store: &SharedStore, model: &Model, now: Timestamp) {
         assert_eq!((Some(due.due), &due.token), (row.heartbeat_due, &row.approval.task.token));
         assert_eq!(due.heartbeat, row.approval.task.heartbeat);
     }
+    let row_of = |approval: &Approval| model.rows.iter().find(|row| row.approval == *approval).unwrap();
     let deliveries = store.due_deliveries(now, 1_000).await.unwrap();
-    let due_of =
-        |approval: &Approval| model.rows.iter().find(|row| row.approval == *approval).unwrap().delivery_due.unwrap();
-    let found = (deliveries.items.iter().map(|it| due_of(it)).collect(), deliveries.next);
-    assert_eq!(found, split(model.rows.iter().filter_map(|row| row.delivery_due).collect()));
+    let found = deliveries.items.iter().map(|approval| row_of(approval).delivery_due.unwrap()).collect();
+    let expected = split(model.rows.iter().filter_map(|row| row.delivery_due).collect());
+    assert_eq!((found, deliveries.next), expected);
+    let detached = store.due_detached(now, 1_000).await.unwrap();
+    let found = detached.items.iter().map(|approval| row_of(approval).detached_due.unwrap()).collect();
+    let expected = split(model.rows.iter().filter_map(|row| row.detached_due).collect());
+    assert_eq!((found, detached.next), expected);
     let expiries = store.due_expiries(now, 1_000).await.unwrap();
     let expected = split(model.rows.iter().filter_map(|row| row.approval.expiry_due()).collect());
     assert_eq!((expiries.items.len(), expiries.next), (expected.0.len(), expected.1));
-    let later = crate::store::first_look(now);
-    let detached = store.due_detached(later, 1_000).await.unwrap().items;
-    let times = |all: &[Arc<Approval>]| all.iter().map(|approval| approval.task.detached).collect::<Vec<_>>();
-    assert_eq!(times(&detached), times(&model.detached()));
 }
 
 async fn compare_lists(store: &SharedStore, model: &Model, person: Person) {

@@ -164,6 +164,20 @@ async fn nobody_else_can_read_it() {
     }
 }
 
+#[tokio::test]
+async fn a_commit_is_flushed() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    let pragmas = store.write(|transaction| {
+        let read = |name| {
+            transaction.connection().pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+        };
+        Ok(["journal_mode", "synchronous", "foreign_keys"].map(|name| read(name).unwrap()))
+    });
+    // 2 is FULL: the log is flushed at every commit, not at checkpoints alone.
+    assert_eq!(pragmas.await.unwrap(), ["wal".to_owned().into(), 2.into(), 1.into()]);
+}
+
 /// Copies the files as they are, without the writer knowing, as a crash would leave them; `cut` bytes of the log are
 /// lost.
 fn crash(from: &Path, cut: usize) -> TempDir {
