@@ -1,5 +1,7 @@
 //! The watch against the real store: whatever a subscriber's pace and however often it resumes, its view is the store's.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use approve_server::{
