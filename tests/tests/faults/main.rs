@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod drain;
+mod injected;
 mod kill;
 
 use std::time::Duration;
