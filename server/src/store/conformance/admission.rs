@@ -137,6 +137,13 @@ pub(crate) async fn an_old_token_neither_creates_nor_steals(bed: &dyn Bed) {
         }
     }
     assert_eq!(head(&store), third.revision);
+    let other = created(&store, task(9)).await;
+    let steal = Command::Bind { token: first.task.token.clone(), attempt: 1, heartbeat: None };
+    done(&store, &other, steal, seconds(1)).await;
+    match store.admit(retry(1, 1)).await.unwrap() {
+        Admitted::Known(known) => assert_eq!(known, third, "a token stays with whom it first was"),
+        other => panic!("not known: {other:?}"),
+    }
 }
 
 pub(crate) async fn a_decided_approval_answers_a_new_task_at_once(bed: &dyn Bed) {
