@@ -295,6 +295,7 @@ impl Base {
             control: Arc::new(SdkControlPlane::new(aws)),
             clock: Arc::clone(&clock),
             workflows,
+            working: tokio::sync::Mutex::default(),
         });
         Ok(Self { store, stepfunctions, clock, provisioner })
     }

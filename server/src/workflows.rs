@@ -141,6 +141,8 @@ pub struct Provisioner {
     pub clock: SharedClock,
     /// Those that are known.
     pub workflows: Arc<Workflows>,
+    /// One apply or destroy at a time, so that none undoes half of another.
+    pub working: Mutex<()>,
 }
 
 impl Provisioner {
@@ -151,6 +153,7 @@ impl Provisioner {
         adopt: bool,
         report: impl FnMut(StepReport) + Send,
     ) -> Result<Arc<Workflow>, ProvisionerError> {
+        let _working = self.working.lock().await;
         let outputs = provision::apply(&*self.control, &*self.clock, &spec, adopt, report).await?;
         let now = self.clock.now();
         let known = self.workflows.get(&spec.name);
@@ -170,6 +173,7 @@ impl Provisioner {
 
     /// Deletes a workflow's resources, those that are ours, and forgets it.
     pub async fn destroy(&self, workflow: &Workflow) -> Result<Vec<StepReport>, ProvisionerError> {
+        let _working = self.working.lock().await;
         let steps = provision::destroy(&*self.control, &workflow.record).await?;
         self.workflows.remove(&self.store, &workflow.record.name).await?;
         Ok(steps)
