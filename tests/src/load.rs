@@ -37,6 +37,8 @@ pub const KEPT: &str = "kept";
 const GROUP: &str = "deciders";
 const DECIDERS: usize = 4;
 const STARTERS: usize = 2;
+/// No more is started while so many are pending: a server that is mostly down must be able to catch up.
+const PENDING: usize = 100;
 /// How often each workflow is started among [`Load::start`]'s executions, in twentieths.
 const MIX: [(&str, usize); 5] = [(SINGLE, 9), (DOUBLE, 5), (BRIEF, 3), (STOPPED, 2), (KEPT, 1)];
 
@@ -91,6 +93,7 @@ impl Load {
                 machines: machines.to_vec(),
                 ledger: ledger.clone(),
                 numbers: numbers.clone(),
+                watcher: watcher.clone(),
                 limit,
                 pause,
             };
@@ -143,6 +146,7 @@ struct Starter {
     machines: Vec<(&'static str, String)>,
     ledger: Arc<Ledger>,
     numbers: Arc<AtomicUsize>,
+    watcher: Arc<Watcher>,
     limit: usize,
     pause: Duration,
 }
@@ -150,6 +154,10 @@ struct Starter {
 impl Starter {
     async fn run(self, stop: Arc<AtomicBool>) {
         while !stop.load(Ordering::Acquire) {
+            if self.watcher.seen().view.len() >= PENDING {
+                tokio::time::sleep(self.pause).await;
+                continue;
+            }
             let number = self.numbers.fetch_add(1, Ordering::Relaxed);
             if number >= self.limit {
                 return;
