@@ -1,4 +1,4 @@
-//! As much HTTP as the controls of fault injectors need.
+//! As much HTTP as metrics and the controls of fault injectors need.
 
 use serde_json::Value;
 use tokio::{
@@ -11,6 +11,15 @@ use tokio::{
 /// # Errors
 /// If nobody answers there, or not with success.
 pub async fn json(method: &str, base: &str, path: &str, body: &Value) -> std::io::Result<Value> {
+    let text = text(method, base, path, body).await?;
+    if text.is_empty() { Ok(Value::Null) } else { serde_json::from_str(&text).map_err(std::io::Error::other) }
+}
+
+/// One request with a JSON body, and the text that it is answered with.
+///
+/// # Errors
+/// If nobody answers there, or not with success.
+pub async fn text(method: &str, base: &str, path: &str, body: &Value) -> std::io::Result<String> {
     let host = base.trim_start_matches("http://");
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let request = format!(
@@ -28,5 +37,5 @@ pub async fn json(method: &str, base: &str, path: &str, body: &Value) -> std::io
     if !head.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
         return Err(refused());
     }
-    if text.is_empty() { Ok(Value::Null) } else { serde_json::from_str(text).map_err(|_| refused()) }
+    Ok(text.to_owned())
 }

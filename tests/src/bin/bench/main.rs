@@ -7,8 +7,11 @@ mod floor;
 mod latency;
 mod pending;
 mod report;
+mod scale;
 mod setup;
 mod throughput;
+
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -48,21 +51,60 @@ enum Command {
     /// Serves a unary call that does nothing.
     #[command(hide = true)]
     Floor,
+    /// Keeps many tasks alive: heartbeats per second, and deadlines that were missed
+    Heartbeats {
+        #[arg(long, default_value_t = 30_000)]
+        pending: usize,
+        #[arg(long, default_value_t = 120)]
+        heartbeat_seconds: u32,
+        /// How long it is watched once a first round of heartbeats is over
+        #[arg(long, default_value_t = 80)]
+        seconds: u64,
+    },
+    /// Kills and starts it with many pending: until it serves, and until its first heartbeat
+    Restart {
+        #[arg(long, default_value_t = 100_000)]
+        pending: usize,
+        #[arg(long, default_value_t = 400)]
+        heartbeat_seconds: u32,
+    },
+    /// Leaves it alone with many pending: the processor time that it takes
+    Idle {
+        #[arg(long, default_value_t = 10_000)]
+        pending: usize,
+        #[arg(long, default_value_t = 3_600)]
+        heartbeat_seconds: u32,
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
 }
 
 #[tokio::main]
 async fn main() {
     let args = Args::parse();
-    if matches!(args.command, Some(Command::Floor)) {
-        return floor::serve().await;
-    }
     let mut report = Report::new();
+    match args.command {
+        None => everyday(&args, &mut report).await,
+        Some(Command::Floor) => return floor::serve().await,
+        Some(Command::Heartbeats { pending, heartbeat_seconds, seconds }) => {
+            scale::heartbeats(pending, heartbeat_seconds, Duration::from_secs(seconds), &mut report).await;
+        }
+        Some(Command::Restart { pending, heartbeat_seconds }) => {
+            scale::restart(pending, heartbeat_seconds, &mut report).await;
+        }
+        Some(Command::Idle { pending, heartbeat_seconds, seconds }) => {
+            scale::idle(pending, heartbeat_seconds, Duration::from_secs(seconds), &mut report).await;
+        }
+    }
+    report.print(args.json);
+}
+
+async fn everyday(args: &Args, report: &mut Report) {
     {
         let mut setup = Setup::start().await;
-        latency::measure(&mut setup, args.deliveries, &mut report).await;
-        throughput::measure(&mut setup, &args, &mut report).await;
+        latency::measure(&mut setup, args.deliveries, report).await;
+        throughput::measure(&mut setup, args, report).await;
     }
     let mut setup = Setup::start().await;
-    pending::measure(&mut setup, args.pending, &mut report).await;
-    report.print(args.json);
+    pending::measure(&mut setup, args.pending, report).await;
 }
