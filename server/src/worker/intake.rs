@@ -16,7 +16,7 @@ use crate::{
     workflows::Workflow,
 };
 
-/// Whether tasks that were taken wait for the store: then no more are taken.
+/// Whether the store is away, as far as is known: then no more tasks are taken.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     waiting: AtomicUsize,
@@ -24,7 +24,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Returns when no task waits for the store.
+    /// Returns when nothing waits for the store.
     pub(super) async fn ready(&self) {
         loop {
             let opened = self.opened.notified();
@@ -37,18 +37,23 @@ impl Gate {
         }
     }
 
-    fn close<'a>(&'a self, waiting: &'a Gauge) -> Closed<'a> {
+    /// No task is taken until what is returned is dropped; it is counted there.
+    pub(super) fn close<'a>(&'a self, counted: Option<&'a Gauge>) -> Closed<'a> {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        waiting.inc();
-        Closed(self, waiting)
+        if let Some(gauge) = counted {
+            gauge.inc();
+        }
+        Closed(self, counted)
     }
 }
 
-struct Closed<'a>(&'a Gate, &'a Gauge);
+pub(super) struct Closed<'a>(&'a Gate, Option<&'a Gauge>);
 
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
-        self.1.dec();
+        if let Some(gauge) = self.1 {
+            gauge.dec();
+        }
         if self.0.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.opened.notify_waiters();
         }
@@ -133,7 +138,7 @@ async fn keep(
             }
             Ok(Admitted::Known(approval)) => return shared.schedule(&approval),
             Err(error) => {
-                closed.get_or_insert_with(|| shared.intake.close(&shared.metrics.tasks_waiting));
+                closed.get_or_insert_with(|| shared.intake.close(Some(&shared.metrics.tasks_waiting)));
                 failures += 1;
                 warn!(error = &error as &dyn std::error::Error, failures, "cannot store a task yet");
                 shared.pause(Backoff::STORE, failures).await;

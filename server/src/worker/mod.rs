@@ -77,6 +77,17 @@ impl Shared {
         self.clock.sleep_until(until).await;
     }
 
+    /// Waits a little, and until the store can be read. Meanwhile no more tasks are taken.
+    async fn store_answers(&self) {
+        let _closed = self.intake.close(None);
+        for tries in 1.. {
+            self.pause(Backoff::STORE, tries).await;
+            if self.store.count_pending(None).await.is_ok() {
+                return;
+            }
+        }
+    }
+
     /// Sees to it that what a change made due is done in time.
     fn schedule(&self, approval: &Arc<Approval>) {
         if approval.wants_heartbeats() {
@@ -221,7 +232,6 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let stop = self.working.clone();
         self.loops.spawn(async move {
-            let mut tries = 0;
             loop {
                 let run = part(Arc::clone(&shared), stop.clone());
                 match std::panic::AssertUnwindSafe(run).catch_unwind().await {
@@ -230,11 +240,10 @@ impl Worker {
                     Ok(Err(error)) => warn!(part = name, error = &error as &dyn std::error::Error, "part failed"),
                     Err(_) => error!(part = name, "part panicked"),
                 }
-                tries += 1;
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return,
-                    () = shared.pause(Backoff::STORE, tries) => {}
+                    () = shared.store_answers() => {}
                 }
             }
         });

@@ -15,6 +15,7 @@ type PollAnswer = Result<Option<ActivityTask>, ApiError>;
 
 struct Core {
     engine: Engine,
+    most_polls: usize,
     waiting: HashMap<PollId, oneshot::Sender<PollAnswer>>,
 }
 
@@ -31,7 +32,11 @@ impl Aws {
     pub(super) fn new(seed: u64, time: Time) -> Self {
         let options = EngineOptions { seed, check_roles: false, ..EngineOptions::default() };
         let engine = Engine::new(options, time.now());
-        Self { core: Mutex::new(Core { engine, waiting: HashMap::new() }), rescheduled: Notify::new(), time }
+        Self {
+            core: Mutex::new(Core { engine, most_polls: 0, waiting: HashMap::new() }),
+            rescheduled: Notify::new(),
+            time,
+        }
     }
 
     /// One call, now.
@@ -46,10 +51,17 @@ impl Aws {
                 let _ = sender.send(answer);
             }
         }
+        core.most_polls = core.most_polls.max(core.engine.open_polls());
         if core.engine.next_wakeup() != before {
             self.rescheduled.notify_one();
         }
         result
+    }
+
+    /// How many polls were open at once at most, and how many are now.
+    pub(super) fn polls(&self) -> (usize, usize) {
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        (core.most_polls, core.engine.open_polls())
     }
 
     /// GetActivityTask.

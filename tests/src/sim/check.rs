@@ -14,9 +14,10 @@ use sfn_local::engine::{EventDetail, ExecutionStatus};
 use super::{
     Options, Started,
     aws::Aws,
+    definitions::Kind,
     people::Ledger,
     port::Network,
-    server::{Machine, Power},
+    server::{MAX_POLLS, MIN_POLLS, Machine, Power},
 };
 
 pub(super) async fn check(
@@ -38,6 +39,9 @@ pub(super) async fn check(
             .filter(|approval| approval.request.source.execution_arn.as_deref() == Some(&*execution.arn))
             .collect();
         check_execution(aws, execution, &own, calm, &mut wrong);
+    }
+    if calm {
+        polls_follow_demand(aws, &mut wrong);
     }
     once_asked(&approvals, &mut wrong);
     answers_agree(network, &approvals, &mut wrong);
@@ -98,6 +102,15 @@ fn check_execution(aws: &Aws, execution: &Started, own: &[&Arc<Approval>], calm:
     let missed = |event: &sfn_local::engine::Event| matches!(&event.detail, EventDetail::ActivityTimedOut(_));
     if calm && events.is_ok_and(|events| events.iter().any(missed)) {
         wrong.push(format!("{} missed a heartbeat on a calm day", execution.arn));
+    }
+}
+
+/// Each activity has its fewest polls once there is nothing to do, had more while there was, and never too many.
+fn polls_follow_demand(aws: &Aws, wrong: &mut Vec<String>) {
+    let activities = Kind::ALL.len();
+    let (most, now) = aws.polls();
+    if now != MIN_POLLS * activities || most <= now || most > MAX_POLLS * activities {
+        wrong.push(format!("{now} polls are open, at most {most} were"));
     }
 }
 

@@ -28,6 +28,11 @@ use super::{
     store::{Die, FragileStore},
 };
 
+/// Open polls per activity that are always kept.
+pub(super) const MIN_POLLS: usize = 2;
+/// Open polls per activity at most.
+pub(super) const MAX_POLLS: usize = 8;
+
 /// Randomness from a seed.
 struct Seeded(Mutex<StdRng>);
 
@@ -142,8 +147,8 @@ impl Machine {
             Arc::default(),
             WorkerOptions {
                 name: format!("server-{boot}"),
-                min_polls: 2,
-                max_polls: 8,
+                min_polls: MIN_POLLS,
+                max_polls: MAX_POLLS,
                 heartbeats_per_second: 100,
                 deliveries_per_second: 100,
                 deliveries: 8,
