@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::wait_for;
 
 /// What a watch has told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Pending by what it told.
     pub view: View,

@@ -51,16 +51,16 @@ async fn a_stop_under_load_strands_no_task_and_leaves_no_decision_undelivered() 
         decided.map(|vote| (vote.sent.id.clone(), vote.status)).collect()
     };
     assert!(!final_by_then.is_empty(), "nobody decided anything");
-    let told = told_answers(&step_functions, &load.ledger().entries().started.clone()).await;
+    let started = load.ledger().entries().started.clone();
+    let told = told_answers(&step_functions, &started).await;
     for (id, status) in &final_by_then {
         assert!(told.contains(id), "{id} was acknowledged as {status:?}, and its workflow has not heard of it");
     }
 
     server.start().await;
 
-    let started = load.ledger().entries().started.len();
     wait_until("every task to be there without a retry", SOON, async || {
-        (all_approvals(&ana).await.len() == started).then_some(())
+        (all_approvals(&ana).await.len() == started.len()).then_some(())
     })
     .await;
     load.stop_votes().await;
@@ -68,7 +68,7 @@ async fn a_stop_under_load_strands_no_task_and_leaves_no_decision_undelivered() 
         let attempt = approval.source.as_ref().unwrap().attempt;
         assert_eq!((approval.task_count, attempt), (1, 0), "{} was handed out again", approval.id);
     }
-    println!("{started} started, {} decided and delivered before the exit", final_by_then.len());
+    println!("{} started, {} decided and delivered before the exit", started.len(), final_by_then.len());
 }
 
 /// The ids of the approvals whose answers are in their executions.

@@ -67,7 +67,7 @@ async fn nothing_is_lost_and_nobody_asked_twice_however_often_the_server_is_kill
     settled(&ana, |_| false, SETTLE).await;
     wait_for("the watch to be empty", async || watcher.seen().view.is_empty().then_some(())).await;
 
-    let seen = watcher.seen();
+    let seen = watcher.seen().clone();
     let balance = check(load.ledger(), &seen, &ana, &aws::step_functions(aws.url())).await;
     let entries = load.ledger().entries();
     println!(
