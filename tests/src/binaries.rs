@@ -43,7 +43,9 @@ fn build() -> PathBuf {
     };
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(repository())
-        .args(["build", "--package", "approve-server", "--package", "approve-cli", "--profile", profile])
+        // With this package, so that what they depend on is built with the same features, and only once.
+        .args(["build", "--package", "approve-server", "--package", "approve-cli", "--package", "approve-tests"])
+        .args(["--bins", "--profile", profile])
         .arg("--target-dir")
         .arg(folder.parent().unwrap())
         .stdin(Stdio::null())

@@ -8,6 +8,7 @@ mod bare_input;
 mod health_reflection;
 mod lifecycle;
 mod localstack;
+mod logs;
 mod main_job;
 mod readme;
 mod restart;
