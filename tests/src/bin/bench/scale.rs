@@ -21,6 +21,8 @@ use crate::report::Report;
 const STARTS: usize = 64;
 /// How often the server is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// Longer than anything here.
+const TIMEOUT_SECONDS: u32 = 86_400;
 /// Ticks of processor time per second, as Linux counts them for everyone.
 const TICKS: f64 = 100.0;
 
@@ -39,7 +41,9 @@ impl Crowd {
             format!("metrics_listen = \"127.0.0.1:{port}\"\n[aws]\nregion = \"us-east-1\"\n[log]\nlevel = \"warn\"\n");
         let server = Server::serve_config(&config, aws.url()).await;
         let client = server.client("ana").await;
-        let machine = apply(&client, spec("crowd", &ask_retrying(heartbeat_seconds))).await.state_machine_arn;
+        let mut definition: Value = serde_json::from_str(&ask_retrying(heartbeat_seconds)).unwrap();
+        definition["States"]["Ask"]["TimeoutSeconds"] = TIMEOUT_SECONDS.into();
+        let machine = apply(&client, spec("crowd", &definition.to_string())).await.state_machine_arn;
         let step_functions = aws::step_functions(aws.url());
         let input = ask_input("Pay invoice 4711", "user:req");
         let crowd = Self { server, metrics: format!("http://127.0.0.1:{port}"), began: Instant::now(), _aws: aws };
