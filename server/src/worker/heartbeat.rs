@@ -70,7 +70,7 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
                     });
                 }
             }
-            () = shared.heartbeat.ring(&*shared.clock), if in_hand.len() < IN_HAND => {
+            () = shared.heartbeat.ring(&*shared.clock), if in_hand.len() <= IN_HAND / 2 => {
                 note(shared, &mut sent, &mut in_hand).await?;
                 // Those in hand are still due by the store: read past them.
                 let due = shared.store.due_heartbeats(shared.clock.now(), IN_HAND + in_hand.len()).await?;
@@ -139,7 +139,7 @@ async fn beat(shared: &Shared, item: &HeartbeatDue) -> Result<Option<NextDue>, S
     let wait = match shared.stepfunctions.send_task_heartbeat(&item.token).await {
         Ok(()) => {
             shared.metrics.heartbeats_sent.inc();
-            (interval(item) * 2 / 3).mul_f64(1.0 - 0.1 * shared.random())
+            (interval(item) * 2 / 3).mul_f64(1.0 - 0.15 * shared.random())
         }
         Err(CallError { failure: Failure::Gone | Failure::TimedOut, .. }) => match lost(shared, item).await? {
             None => return Ok(None),
