@@ -73,6 +73,22 @@ async fn without_identity_only_loopback_is_served() {
 }
 
 #[tokio::test]
+async fn serving_needs_a_region() {
+    let folder = TempDir::new().unwrap();
+    let config = write_config(folder.path(), "");
+    let mut command = command(binaries::server(), folder.path());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(config);
+    command.env("HOME", folder.path()).env("AWS_EC2_METADATA_DISABLED", "true");
+    for name in ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_CONFIG_FILE"] {
+        command.env_remove(name);
+    }
+    let mut process = Process::spawn("refused", command, folder.path());
+    let status = process.exit(DEADLINE).await;
+    let refused = Refused { code: status.code().unwrap_or(-1), stderr: process.stderr() };
+    refused.assert(CONFIG, &["aws.region", "AWS_REGION"]);
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
