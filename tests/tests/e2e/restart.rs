@@ -1,7 +1,7 @@
 //! The server dies in mid-approval and comes back in the same folder. Nothing is lost, nobody is asked twice.
 
 use approve_client::{
-    ApprovalStatus, Decide, Filter, Watch, WatchEvent,
+    ApprovalStatus, Decide, Filter, Reason, Watch, WatchEvent,
     proto::{DeliveryState, ExecutionStatus},
 };
 use approve_tests::{
@@ -35,13 +35,17 @@ async fn approval_votes_and_streams_survive_a_kill_and_the_decision_arrives() {
     assert_eq!((&after.title, &after.input_json), (&before.title, &before.input_json));
     assert_eq!(after.votes, voted.approval.votes);
     assert_eq!(after.etag, voted.approval.etag);
-    let again = ana.decide(first_vote).await.unwrap();
-    assert_eq!(again.revision, voted.revision, "a repeated request gets the first answer, over restarts too");
+    let other_body = Decide::approve(&before.id).comment("on second thoughts").with_request_id(first_vote.request_id());
+    let reused = ana.decide(other_body).await.unwrap_err();
+    assert_eq!(reused.reason(), Some(&Reason::RequestIdReused), "the request id is known after the restart");
 
     let bo = server.client_in("bo", FINANCE).await;
     bo.decide(Decide::approve(&before.id)).await.unwrap();
 
     assert_eq!(watching.removed(&before.id).await, ApprovalStatus::Approved);
+    let again = ana.decide(first_vote).await.unwrap();
+    let first_answer = (voted.revision, ApprovalStatus::Pending);
+    assert_eq!((again.revision, again.approval.status()), first_answer, "a repeated request gets the first answer");
     let told: Vec<_> = watching.events.iter().collect();
     assert!(!told.iter().any(|event| matches!(event, WatchEvent::Reset)), "the stream did not resume: {told:?}");
     let execution = ended(&ana, &arn).await;
