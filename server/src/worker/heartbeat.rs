@@ -1,7 +1,10 @@
 //! Keeps the tasks of pending approvals open: what is due by the store's index, the earliest deadline first, under a rate
 //! that leaves room for decisions. A heartbeat that gets no answer holds up no other.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use jiff::{SignedDuration, Timestamp};
@@ -13,7 +16,7 @@ use super::{
     closed::{Fate, fate},
 };
 use crate::{
-    approval::{ApprovalId, Command, Principal, TaskToken},
+    approval::{Approval, ApprovalId, Command, Principal, TaskToken},
     stepfunctions::{CallError, Failure},
     store::{DEFAULT_HEARTBEAT, Executed, HeartbeatDue, NextDue, StoreError},
 };
@@ -39,6 +42,27 @@ fn interval(item: &HeartbeatDue) -> SignedDuration {
 /// When Step Functions gives the task up.
 fn deadline(item: &HeartbeatDue) -> Timestamp {
     item.due.checked_add(interval(item) / 3).unwrap_or(Timestamp::MAX)
+}
+
+/// When new tasks want their first heartbeat, until it is noted. If it never is, the store's own time holds.
+#[derive(Default)]
+pub(super) struct First(Mutex<Vec<NextDue>>);
+
+impl First {
+    fn take(&self) -> Vec<NextDue> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Spreads the first heartbeats of tasks that came together: all at two thirds of the interval, they would be more than
+/// the rate allows before their deadline.
+pub(super) fn spread(shared: &Shared, approval: &Approval) {
+    let Some(interval) = approval.task.heartbeat.filter(|_| approval.wants_heartbeats()) else { return };
+    let wait = interval.mul_f64(1.0 / 6.0 + 0.5 * shared.random());
+    let due = approval.task.taken.checked_add(wait).unwrap_or(approval.task.taken);
+    let next = NextDue { id: approval.id.clone(), token: approval.task.token.clone(), due };
+    shared.first_heartbeats.0.lock().unwrap_or_else(PoisonError::into_inner).push(next);
+    shared.heartbeat.set(due);
 }
 
 pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(), StoreError> {
@@ -72,6 +96,9 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
             }
             () = shared.heartbeat.ring(&*shared.clock), if in_hand.len() <= IN_HAND / 2 => {
                 note(shared, &mut sent, &mut in_hand).await?;
+                for first in shared.first_heartbeats.take().chunks(NOTED) {
+                    shared.store.set_heartbeats(first.to_vec()).await?;
+                }
                 // Those in hand are still due by the store: read past them.
                 let due = shared.store.due_heartbeats(shared.clock.now(), IN_HAND + in_hand.len()).await?;
                 if let Some(next) = due.next {

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Shared, backoff::Backoff};
+use super::{Shared, backoff::Backoff, heartbeat};
 use crate::{
     approval::{Approval, Request, Status, TaskInput, TaskState, TaskToken, parse_task_input},
     entropy,
@@ -129,11 +129,13 @@ async fn keep(
                     }
                     _ => info!(approval = %approval.id, workflow = approval.request.source.workflow, "asked"),
                 }
+                heartbeat::spread(shared, &approval);
                 return shared.schedule(&approval);
             }
             Ok(Admitted::Bound(approval)) => {
                 shared.metrics.tasks_bound.inc();
                 info!(approval = %approval.id, attempt = approval.task.attempt, "bound to a retry's task");
+                heartbeat::spread(shared, &approval);
                 return shared.schedule(&approval);
             }
             Ok(Admitted::Known(approval)) => return shared.schedule(&approval),
