@@ -11,7 +11,9 @@ use std::{
 };
 
 use approve_server::{
-    approval::{ApprovalId, Command, Decision, Labels, Person, Priority, Request, Rule, Source, TaskInput, TaskToken},
+    approval::{
+        ApprovalId, Command, Decision, Labels, Origin, Person, Priority, Request, Rule, Source, TaskInput, TaskToken,
+    },
     clock::{Clock as _, SystemClock},
     store::{
         Admission, Admitted, Executed, Filter, IdentityUse, ListQuery, Order, RequestKey, Store,
@@ -123,7 +125,7 @@ async fn decide(store: &Arc<dyn Store>, ids: Vec<ApprovalId>, at_once: usize) ->
         callers.spawn(async move {
             for id in ids {
                 let key = RequestKey { caller: "bench".to_owned(), id: id.to_string(), fingerprint: [1; 32] };
-                match store.execute(&id, approve()?, SystemClock.now(), Some(key)).await? {
+                match store.execute(&id, approve()?, Origin::system("example"), SystemClock.now(), Some(key)).await? {
                     Executed::Done { .. } => {}
                     other => anyhow::bail!("not done: {other:?}"),
                 }

@@ -5,7 +5,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use approve_server::{
-    approval::{Approval, ApprovalId, Command, Decision, Person, Status, StepDefaults, TaskToken, parse_task_input},
+    approval::{
+        Approval, ApprovalId, Command, Decision, Origin, Person, Status, StepDefaults, TaskToken, parse_task_input,
+    },
     store::{
         Admission, Admitted, Executed, Filter, IdentityUse, Revision, SharedStore,
         sqlite::{Options, SqliteStore},
@@ -81,7 +83,7 @@ impl Rig {
         self.count += 1;
         let by = Person { principal: who.parse().unwrap(), groups: Vec::new() };
         let command = Command::Vote { by, decision, comment: String::new(), response: None, etag: None };
-        let executed = self.store.execute(id, command, self.now(), None).await.unwrap();
+        let executed = self.store.execute(id, command, Origin::system("test"), self.now(), None).await.unwrap();
         let Executed::Done { approval, .. } = executed else { panic!("{executed:?}") };
         if approval.status.is_final() {
             self.pending.retain(|known| known != id);
@@ -240,7 +242,7 @@ async fn a_settled_delivery_is_told_to_whoever_waits_for_it() {
         async move { hub.settled(&id).await }
     });
     let delivered = Command::Delivered { token: decided.task.token.clone(), attempts: 1 };
-    rig.store.execute(&asked.id, delivered, rig.now(), None).await.unwrap();
+    rig.store.execute(&asked.id, delivered, Origin::system("test"), rig.now(), None).await.unwrap();
     let settled = waiting.await.unwrap().unwrap();
     assert_eq!(settled.delivery.state, approve_server::approval::DeliveryState::Delivered);
     // Also when it was settled before.

@@ -123,7 +123,7 @@ impl fmt::Debug for TaskToken {
     }
 }
 
-/// Somebody: `user:<name>`, `group:<name>`, or `system:<part>` for the server itself.
+/// Somebody: `user:<name>`, `group:<name>`, `service:<name>` for a program, or `system:<part>` for the server itself.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Principal(Arc<str>);
@@ -144,6 +144,12 @@ impl Principal {
         &self.0
     }
 
+    /// Whether this names somebody who can act: a person or a service, not a group.
+    #[must_use]
+    pub fn is_actor(&self) -> bool {
+        self.is_user() || self.0.starts_with("service:")
+    }
+
     /// Whether this names a person.
     #[must_use]
     pub fn is_user(&self) -> bool {
@@ -155,13 +161,13 @@ impl Principal {
 #[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq)]
 pub enum NotAPrincipal {
     /// There is no name in it.
-    #[error("expected \"user:<name>\" or \"group:<name>\", found no name")]
+    #[error("expected \"user:<name>\", \"group:<name>\" or \"service:<name>\", found no name")]
     Empty,
     /// It is over [`Principal::MAX`].
     #[error("expected at most 256 bytes")]
     TooLong,
     /// It is of a kind that there is not.
-    #[error("expected \"user:<name>\" or \"group:<name>\", found another kind")]
+    #[error("expected \"user:<name>\", \"group:<name>\" or \"service:<name>\", found another kind")]
     Kind,
     /// It holds white space at an end, or control characters.
     #[error("expected no control characters and no white space around it")]
@@ -184,7 +190,7 @@ impl FromStr for Principal {
             return Err(NotAPrincipal::Empty);
         }
         match kind {
-            "user" | "group" => Ok(Self(format!("{kind}:{name}").into())),
+            "user" | "group" | "service" => Ok(Self(format!("{kind}:{name}").into())),
             _ => Err(NotAPrincipal::Kind),
         }
     }

@@ -5,6 +5,7 @@ mod answer;
 pub(crate) mod arbitrary;
 mod id;
 mod machine;
+mod origin;
 #[cfg(test)]
 mod properties;
 mod request;
@@ -19,6 +20,7 @@ pub use self::{
     answer::{Answer, ERROR_EXPIRED, ERROR_INVALID_REQUEST, ERROR_REJECTED, MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES},
     id::{ApprovalId, NotAPrincipal, NotAnId, Principal, TaskToken},
     machine::{Command, Event, Refusal, Transition, apply, create, create_invalid},
+    origin::{Origin, Via},
     request::{FieldError, Limits, Request, StepDefaults, TaskInput, parse_task_input},
     rule::{
         ApproverSet, CommentPolicy, ExpiryAction, Ineligible, MAX_APPROVERS, MAX_COUNT, Person, RejectAction, Rule,

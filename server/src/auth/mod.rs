@@ -3,9 +3,9 @@
 //! The server trusts its callers' own word, and so binds to loopback only.
 
 use approve_proto::{ACTOR_METADATA, GROUPS_METADATA};
-use tonic::metadata::MetadataMap;
+use tonic::{Request, metadata::MetadataMap};
 
-use crate::approval::{Person, Principal};
+use crate::approval::{Origin, Person, Principal, Via};
 
 /// The most groups that a caller may have.
 const MAX_GROUPS: usize = 200;
@@ -26,8 +26,28 @@ pub enum AuthError {
     },
 }
 
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The one who acts: the caller, or the person that they act for.
+    pub person: Person,
+    /// For the record.
+    pub origin: Origin,
+}
+
 /// The caller, by their own word.
-pub fn caller(metadata: &MetadataMap) -> Result<Person, AuthError> {
+pub fn caller<T>(request: &Request<T>) -> Result<Caller, AuthError> {
+    let person = asserted(request.metadata())?;
+    let origin = Origin {
+        by: person.principal.clone(),
+        on_behalf_of: None,
+        via: Via::Asserted,
+        address: request.remote_addr().map(|address| address.to_string()),
+    };
+    Ok(Caller { person, origin })
+}
+
+fn asserted(metadata: &MetadataMap) -> Result<Person, AuthError> {
     let actor = text(metadata, ACTOR_METADATA)?.ok_or(AuthError::Missing)?;
     let principal: Principal = actor.parse().map_err(|error| malformed(ACTOR_METADATA, &error))?;
     if !principal.is_user() {
@@ -63,10 +83,10 @@ mod tests {
     #[test]
     fn a_caller_is_who_they_say() {
         let mut metadata = MetadataMap::new();
-        assert!(matches!(caller(&metadata), Err(AuthError::Missing)));
+        assert!(matches!(asserted(&metadata), Err(AuthError::Missing)));
         metadata.insert(ACTOR_METADATA, "ana".parse().unwrap());
         metadata.insert(GROUPS_METADATA, "finance, group:ops".parse().unwrap());
-        let ana = caller(&metadata).unwrap();
+        let ana = asserted(&metadata).unwrap();
         assert_eq!(ana.principal.as_str(), "user:ana");
         assert_eq!(ana.groups.iter().map(Principal::as_str).collect::<Vec<_>>(), ["group:finance", "group:ops"]);
     }
@@ -76,7 +96,7 @@ mod tests {
         for name in ["group:finance", "system:expiry", " ana"] {
             let mut metadata = MetadataMap::new();
             metadata.insert(ACTOR_METADATA, name.parse().unwrap());
-            assert!(matches!(caller(&metadata), Err(AuthError::Malformed { .. })), "{name}");
+            assert!(matches!(asserted(&metadata), Err(AuthError::Malformed { .. })), "{name}");
         }
     }
 }

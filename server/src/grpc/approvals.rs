@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 use super::{convert, deadline, status::ApiError, token};
 use crate::{
     approval::{Approval, ApprovalId, Command, Limits},
-    auth,
+    auth::{self, Caller},
     clock::SharedClock,
     store::{Executed, ListQuery, RequestKey, SharedStore},
     watch::{Hub, Subscription, Update},
@@ -48,8 +48,9 @@ impl ApprovalService for Approvals {
         &self,
         request: Request<StreamPendingApprovalsRequest>,
     ) -> Result<Response<Self::StreamPendingApprovalsStream>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let filter = convert::read_filter(request.filter, || Ok(auth::caller(&metadata)?))?;
+        let caller = auth::caller(&request);
+        let request = request.into_inner();
+        let filter = convert::read_filter(request.filter, || Ok(caller?.person))?;
         let digest = token::digest(&filter, "");
         let resume = match request.resume_token.as_str() {
             "" => None,
@@ -73,8 +74,9 @@ impl ApprovalService for Approvals {
     }
 
     async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
         let (metadata, _, request) = request.into_parts();
-        Ok(Response::new(self.carry_out(&metadata, request).await?))
+        Ok(Response::new(self.carry_out(caller, &metadata, request).await?))
     }
 
     async fn get_approval(
@@ -89,8 +91,9 @@ impl ApprovalService for Approvals {
         &self,
         request: Request<ListApprovalsRequest>,
     ) -> Result<Response<ListApprovalsResponse>, Status> {
-        let (metadata, _, request) = request.into_parts();
-        let filter = convert::read_filter(request.filter, || Ok(auth::caller(&metadata)?))?;
+        let caller = auth::caller(&request);
+        let request = request.into_inner();
+        let filter = convert::read_filter(request.filter, || Ok(caller?.person))?;
         let statuses = convert::read_statuses(&request.statuses)?;
         let order = convert::read_order(request.order)?;
         let digest = token::digest(&filter, &token::list_rest(&statuses, order));
@@ -112,18 +115,22 @@ impl ApprovalService for Approvals {
 }
 
 impl Approvals {
-    async fn carry_out(&self, metadata: &MetadataMap, request: DecideRequest) -> Result<DecideResponse, ApiError> {
+    async fn carry_out(
+        &self,
+        caller: Caller,
+        metadata: &MetadataMap,
+        request: DecideRequest,
+    ) -> Result<DecideResponse, ApiError> {
         let wait_until = deadline(metadata).unwrap_or(MAX_WAIT).min(MAX_WAIT);
         let wait_until = Instant::now() + wait_until.mul_f64(0.9);
-        let by = auth::caller(metadata)?;
         let id = read_id(&request.approval_id)?;
         let decision = convert::read_decision(request.decision)?;
         check_comment(&request.comment)?;
         let response = read_response(&request.response_json)?;
-        let key = read_key(&request, by.principal.as_str())?;
+        let key = read_key(&request, caller.origin.by.as_str())?;
         let etag = Some(request.etag).filter(|etag| !etag.is_empty());
-        let command = Command::Vote { by, decision, comment: request.comment, response, etag };
-        let executed = self.store.execute(&id, command, self.clock.now(), key).await?;
+        let command = Command::Vote { by: caller.person, decision, comment: request.comment, response, etag };
+        let executed = self.store.execute(&id, command, caller.origin, self.clock.now(), key).await?;
         let (mut approval, revision) = match executed {
             Executed::Done { approval, revision } => (approval, revision),
             Executed::Refused(refusal) => return Err(refusal.into()),

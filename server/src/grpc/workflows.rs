@@ -43,7 +43,7 @@ impl WorkflowService for WorkflowCalls {
         &self,
         request: Request<ApplyWorkflowRequest>,
     ) -> Result<Response<Self::ApplyWorkflowStream>, Status> {
-        auth::caller(request.metadata()).map_err(ApiError::from)?;
+        auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
         let spec = request.spec.ok_or_else(|| ApiError::field("spec", "expected a workflow's spec"))?;
         let spec = read_spec(spec)?;
@@ -84,7 +84,7 @@ impl WorkflowService for WorkflowCalls {
         &self,
         request: Request<DestroyWorkflowRequest>,
     ) -> Result<Response<DestroyWorkflowResponse>, Status> {
-        let caller = auth::caller(request.metadata()).map_err(ApiError::from)?;
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
         let workflow = self.named(&request.name)?;
         let store = &self.provisioner.store;
@@ -94,7 +94,7 @@ impl WorkflowService for WorkflowCalls {
         }
         let steps = self.provisioner.destroy(&workflow).await.map_err(ApiError::from)?;
         let reason = "its workflow was destroyed";
-        self.worker.cancel_all(&request.name, &caller.principal, reason).await.map_err(ApiError::from)?;
+        self.worker.cancel_all(&request.name, &caller.origin, reason).await.map_err(ApiError::from)?;
         Ok(Response::new(DestroyWorkflowResponse { steps: steps.into_iter().map(resource_step).collect() }))
     }
 
@@ -102,7 +102,7 @@ impl WorkflowService for WorkflowCalls {
         &self,
         request: Request<StartExecutionRequest>,
     ) -> Result<Response<StartExecutionResponse>, Status> {
-        auth::caller(request.metadata()).map_err(ApiError::from)?;
+        auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
         let workflow = self.named_or_only(&request.workflow)?;
         let input = read_input(request.input_json)?;

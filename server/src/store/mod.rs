@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::approval::{Approval, ApprovalId, Command, Event, Priority, Refusal, Status, TaskInput, TaskToken};
+use crate::approval::{Approval, ApprovalId, Command, Event, Origin, Priority, Refusal, Status, TaskInput, TaskToken};
 
 /// A point in the history of a store. 0 is before everything.
 pub type Revision = i64;
@@ -314,13 +314,14 @@ pub trait Store: Send + Sync + 'static {
     ///   approval is CANCELED or INVALID) is a new approval likewise, which takes the identity over.
     async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError>;
 
-    /// Carries out a command on an approval, by `approval::apply`. With a key that was used before, by the same caller
+    /// Carries out a command on an approval, by `approval::apply`; `origin` goes into the record of what happened. With a key that was used before, by the same caller
     /// with the same fingerprint, answers what was answered then, for at least [`REQUEST_KEY_LIFE`]; only `Done` is
     /// kept for that.
     async fn execute(
         &self,
         id: &ApprovalId,
         command: Command,
+        origin: Origin,
         at: Timestamp,
         key: Option<RequestKey>,
     ) -> Result<Executed, StoreError>;

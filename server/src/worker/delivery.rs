@@ -17,7 +17,7 @@ use super::{
     closed::{Fate, fate},
 };
 use crate::{
-    approval::{Answer, Approval, ApprovalId, Command, TaskToken},
+    approval::{Answer, Approval, ApprovalId, Command, Origin, TaskToken},
     stepfunctions::{CallError, Failure},
     store::{DeliveryTry, Executed, StoreError},
     telemetry::metrics::{Settled, SettledLabel},
@@ -158,7 +158,8 @@ async fn settle(shared: &Shared, approval: &Arc<Approval>, command: Command) -> 
         Command::Detach { .. } => Settled::Detached,
         _ => Settled::Undeliverable,
     };
-    let executed = shared.store.execute(&approval.id, command, shared.clock.now(), None).await?;
+    let executed =
+        shared.store.execute(&approval.id, command, Origin::system("delivery"), shared.clock.now(), None).await?;
     if let Executed::Done { approval, .. } = executed {
         shared.metrics.deliveries.get_or_create(&SettledLabel { settled }).inc();
         info!(

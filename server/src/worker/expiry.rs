@@ -6,7 +6,7 @@ use tracing::info;
 
 use super::Shared;
 use crate::{
-    approval::{ApprovalId, Command},
+    approval::{ApprovalId, Command, Origin},
     store::{Executed, StoreError},
 };
 
@@ -33,7 +33,8 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
 }
 
 async fn expire(shared: &Shared, id: ApprovalId) -> Result<(), StoreError> {
-    let executed = shared.store.execute(&id, Command::Expire, shared.clock.now(), None).await?;
+    let executed =
+        shared.store.execute(&id, Command::Expire, Origin::system("expiry"), shared.clock.now(), None).await?;
     if let Executed::Done { approval, .. } = executed {
         shared.metrics.expired.inc();
         info!(approval = %approval.id, status = approval.status.name(), "expired");

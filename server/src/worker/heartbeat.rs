@@ -16,7 +16,7 @@ use super::{
     closed::{Fate, fate},
 };
 use crate::{
-    approval::{Approval, ApprovalId, Command, Principal, TaskToken},
+    approval::{Approval, ApprovalId, Command, Origin, Principal, TaskToken},
     stepfunctions::{CallError, Failure},
     store::{DEFAULT_HEARTBEAT, Executed, HeartbeatDue, NextDue, StoreError},
 };
@@ -216,7 +216,8 @@ pub(super) fn cancel(reason: String) -> Command {
 /// Carries out a command that follows from what Step Functions said. A refusal means that somebody was faster.
 pub(super) async fn end(shared: &Shared, id: &ApprovalId, command: Command) -> Result<(), StoreError> {
     let at = shared.clock.now();
-    if let Executed::Done { approval, .. } = shared.store.execute(id, command, at, None).await? {
+    let origin = Origin::system("worker");
+    if let Executed::Done { approval, .. } = shared.store.execute(id, command, origin, at, None).await? {
         info!(
             approval = %approval.id,
             status = approval.status.name(),

@@ -20,7 +20,7 @@ use tracing::{error, warn};
 
 use self::{alarm::Alarm, backoff::Backoff, rate::Rate};
 use crate::{
-    approval::{Approval, Command, Principal, Status, TaskState},
+    approval::{Approval, Command, Origin, Status, TaskState},
     clock::SharedClock,
     entropy::{self, SharedEntropy},
     stepfunctions::SharedStepFunctions,
@@ -119,7 +119,7 @@ impl WorkerHandle {
     }
 
     /// Cancels all that is pending of a workflow.
-    pub async fn cancel_all(&self, workflow: &str, by: &Principal, reason: &str) -> Result<(), StoreError> {
+    pub async fn cancel_all(&self, workflow: &str, origin: &Origin, reason: &str) -> Result<(), StoreError> {
         let store = &self.0.store;
         let mut query = ListQuery {
             filter: Filter { workflow: Some(workflow.to_owned()), ..Filter::default() },
@@ -131,8 +131,8 @@ impl WorkerHandle {
         loop {
             let page = store.list(query.clone()).await?;
             for approval in &page.approvals {
-                let command = Command::Cancel { by: by.clone(), reason: reason.to_owned() };
-                store.execute(&approval.id, command, self.0.clock.now(), None).await?;
+                let command = Command::Cancel { by: origin.by.clone(), reason: reason.to_owned() };
+                store.execute(&approval.id, command, origin.clone(), self.0.clock.now(), None).await?;
             }
             match page.next {
                 Some(next) => query.after = Some(next),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use approve_server::{
-    approval::{ApprovalId, Command, Decision, Person, Refusal, Status},
+    approval::{ApprovalId, Command, Decision, Origin, Person, Refusal, Status, Via},
     store::{Executed, Filter, ListQuery, Order, RequestKey, Store as _},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -112,9 +112,11 @@ impl People {
     /// As `Decide` does it: on disk, then handed to the worker, then answered.
     async fn ask(&self, running: &Running, id: &ApprovalId, decision: Decision, key: RequestKey) -> Option<Executed> {
         let by = Person { principal: self.name.parse().ok()?, groups: Vec::new() };
+        let by_whom = by.principal.clone();
         let command = Command::Vote { by, decision, comment: "so be it".to_owned(), response: None, etag: None };
+        let origin = Origin { via: Via::Asserted, by: by_whom, on_behalf_of: None, address: None };
         let now = self.network.now();
-        let executed = patiently(running.store.execute(id, command, now, Some(key))).await?.ok()?;
+        let executed = patiently(running.store.execute(id, command, origin, now, Some(key))).await?.ok()?;
         if let Executed::Done { approval, .. } = &executed {
             running.worker.decided(approval);
         }

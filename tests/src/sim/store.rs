@@ -7,7 +7,7 @@ use std::sync::{
 };
 
 use approve_server::{
-    approval::{Approval, ApprovalId, Command},
+    approval::{Approval, ApprovalId, Command, Origin},
     store::{
         Admission, Admitted, Changes, DeliveryTry, Due, Executed, HeartbeatDue, HistoryEntry, ListQuery, NextDue, Page,
         RequestKey, Revision, Store, StoreError, WorkflowRecord,
@@ -135,10 +135,11 @@ impl Store for FragileStore {
         &self,
         id: &ApprovalId,
         command: Command,
+        origin: Origin,
         at: Timestamp,
         key: Option<RequestKey>,
     ) -> Result<Executed, StoreError> {
-        self.write(|store| async move { store.execute(id, command, at, key).await }).await
+        self.write(|store| async move { store.execute(id, command, origin, at, key).await }).await
     }
 
     async fn get(&self, id: &ApprovalId) -> Result<Option<Arc<Approval>>, StoreError> {

@@ -47,7 +47,7 @@ pub(crate) async fn a_command_does_what_the_domain_says(bed: &dyn Bed) {
     let history: Vec<_> = store.history(&approval.id).await.unwrap().into_iter().map(|entry| entry.revision).collect();
     assert_eq!(history, (1..=approval.revision).collect::<Vec<_>>());
     let nobody = "apr_00000000000000000000000000".parse().unwrap();
-    let outcome = store.execute(&nobody, Command::Expire, start(), None).await.unwrap();
+    let outcome = store.execute(&nobody, Command::Expire, origin(), start(), None).await.unwrap();
     assert!(matches!(outcome, Executed::NotFound));
 }
 
@@ -77,7 +77,7 @@ pub(crate) async fn what_changes_nothing_writes_nothing(bed: &dyn Bed) {
 pub(crate) async fn a_request_key_gives_the_first_answer(bed: &dyn Bed) {
     let store = bed.open().await;
     let approval = created(&store, task(1)).await;
-    let call = |command, second| store.execute(&approval.id, command, seconds(second), key("web", "k", 1));
+    let call = |command, second| store.execute(&approval.id, command, origin(), seconds(second), key("web", "k", 1));
     let first = done_of(call(approve("ana"), 1).await.unwrap());
     let decided = done(&store, &approval, approve("bob"), seconds(2)).await;
     assert_eq!(decided.status, Status::Approved);
@@ -87,9 +87,11 @@ pub(crate) async fn a_request_key_gives_the_first_answer(bed: &dyn Bed) {
     assert_eq!(again.status, Status::Pending);
     assert_eq!(head(&store), decided.revision);
     // What changed nothing is an answer as well.
-    let unchanged = store.execute(&approval.id, approve("bob"), seconds(4), key("web", "l", 2)).await.unwrap();
+    let unchanged =
+        store.execute(&approval.id, approve("bob"), origin(), seconds(4), key("web", "l", 2)).await.unwrap();
     assert_eq!(done_of(unchanged), decided);
-    let unchanged = store.execute(&approval.id, approve("cyd"), seconds(5), key("web", "l", 2)).await.unwrap();
+    let unchanged =
+        store.execute(&approval.id, approve("cyd"), origin(), seconds(5), key("web", "l", 2)).await.unwrap();
     assert_eq!(done_of(unchanged), decided);
 }
 
@@ -99,7 +101,7 @@ pub(crate) async fn a_request_key_is_for_one_body_and_one_caller(bed: &dyn Bed) 
     let other = created(&store, task(2)).await;
     let call = |to: &Arc<Approval>, command, key| {
         let (store, id) = (store.clone(), to.id.clone());
-        async move { store.execute(&id, command, seconds(1), key).await.unwrap() }
+        async move { store.execute(&id, command, origin(), seconds(1), key).await.unwrap() }
     };
     let first = done_of(call(&approval, approve("ana"), key("web", "k", 1)).await);
     let reused = call(&approval, approve("bob"), key("web", "k", 2)).await;
@@ -117,12 +119,12 @@ pub(crate) async fn only_what_was_done_is_kept_for_a_request_key(bed: &dyn Bed) 
     let mut admission = task(1);
     admission.task.request.rule.expire_after = Some(SignedDuration::from_secs(10));
     let approval = created(&store, admission).await;
-    let early = store.execute(&approval.id, Command::Expire, seconds(9), key("web", "k", 1)).await.unwrap();
+    let early = store.execute(&approval.id, Command::Expire, origin(), seconds(9), key("web", "k", 1)).await.unwrap();
     assert!(matches!(early, Executed::Refused(Refusal::NotExpired)), "{early:?}");
-    let late = store.execute(&approval.id, Command::Expire, seconds(10), key("web", "k", 1)).await.unwrap();
+    let late = store.execute(&approval.id, Command::Expire, origin(), seconds(10), key("web", "k", 1)).await.unwrap();
     assert_eq!(done_of(late).status, Status::Expired);
     let nobody = "apr_00000000000000000000000000".parse().unwrap();
-    let missing = store.execute(&nobody, approve("ana"), seconds(11), key("web", "l", 1)).await.unwrap();
+    let missing = store.execute(&nobody, approve("ana"), origin(), seconds(11), key("web", "l", 1)).await.unwrap();
     assert!(matches!(missing, Executed::NotFound), "{missing:?}");
 }
 
@@ -130,7 +132,7 @@ pub(crate) async fn a_request_key_dies_of_age(bed: &dyn Bed) {
     let store = bed.open().await;
     let life = i64::try_from(REQUEST_KEY_LIFE.as_secs()).unwrap();
     let approval = created(&store, task(1)).await;
-    let call = |command, at, key| store.execute(&approval.id, command, at, key);
+    let call = |command, at, key| store.execute(&approval.id, command, origin(), at, key);
     done_of(call(approve("ana"), start(), key("web", "k", 1)).await.unwrap());
     let at = seconds(life);
     assert!(matches!(call(reject(), at, key("web", "k", 2)).await.unwrap(), Executed::KeyReused));
@@ -146,7 +148,7 @@ pub(crate) async fn a_request_key_dies_of_age(bed: &dyn Bed) {
 pub(crate) async fn one_request_key_at_once_is_one_vote(bed: &dyn Bed) {
     let store = bed.open().await;
     let approval = created(&store, task(1)).await;
-    let calls = (0..20).map(|_| store.execute(&approval.id, approve("ana"), seconds(1), key("web", "k", 1)));
+    let calls = (0..20).map(|_| store.execute(&approval.id, approve("ana"), origin(), seconds(1), key("web", "k", 1)));
     let answers = join_all(calls).await;
     for answer in answers {
         let answer = done_of(answer.unwrap());

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{Admission, Admitted, Change, Changes, Executed, IdentityUse, RequestKey, Revision, SharedStore};
 pub(crate) use crate::approval::arbitrary::{seconds, start};
 use crate::approval::{
-    Approval, Command, Decision, Labels, Person, Priority, Refusal, Request, Rule, Source, TaskInput, TaskToken,
+    Approval, Command, Decision, Labels, Origin, Person, Priority, Refusal, Request, Rule, Source, TaskInput, TaskToken,
 };
 
 /// Where one store lives.
@@ -183,8 +183,12 @@ async fn bound(store: &SharedStore, mut admission: Admission, to: &Approval) -> 
     }
 }
 
+pub(crate) fn origin() -> Origin {
+    Origin::system("conformance")
+}
+
 async fn executed(store: &SharedStore, to: &Approval, command: Command, at: Timestamp) -> Executed {
-    store.execute(&to.id, command, at, None).await.unwrap()
+    store.execute(&to.id, command, origin(), at, None).await.unwrap()
 }
 
 pub(crate) async fn done(store: &SharedStore, to: &Approval, command: Command, at: Timestamp) -> Arc<Approval> {

@@ -160,7 +160,7 @@ async fn carry_out(store: &SharedStore, model: &mut Model, step: Step, place: u3
             }
             let key = with.and_then(|(id, body)| key("caller", &id.to_string(), body));
             let expected = model.execute(row, &command, at, key.as_ref());
-            let found = store.execute(&approval.id, command, at, key).await.unwrap();
+            let found = store.execute(&approval.id, command, origin(), at, key).await.unwrap();
             match (found, expected) {
                 (Executed::Done { approval, revision }, Executed::Done { approval: expected, revision: then }) => {
                     assert_eq!((bare(&approval), revision), (bare(&expected), then));

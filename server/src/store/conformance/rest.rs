@@ -84,7 +84,8 @@ pub(crate) async fn everything_survives_a_restart(bed: &dyn Bed) {
     let store = bed.open().await;
     let pending = created(&store, task(1)).await;
     let decided = created(&store, task(2)).await;
-    let decided = done_of(store.execute(&decided.id, reject(), seconds(1), key("web", "k", 1)).await.unwrap());
+    let decided =
+        done_of(store.execute(&decided.id, reject(), origin(), seconds(1), key("web", "k", 1)).await.unwrap());
     store.put_workflow(workflow("a", 1)).await.unwrap();
     let before = changes(&store, 0, 100).await;
     store.close().await.unwrap();
@@ -103,7 +104,7 @@ pub(crate) async fn everything_survives_a_restart(bed: &dyn Bed) {
     assert_eq!(store.count_pending(None).await.unwrap(), 1);
     assert_eq!(store.due_deliveries(seconds(1), 10).await.unwrap().items, from_ref(&decided));
     assert_eq!(store.due_heartbeats(seconds(40), 10).await.unwrap().items.len(), 1);
-    let again = store.execute(&decided.id, reject(), seconds(2), key("web", "k", 1)).await.unwrap();
+    let again = store.execute(&decided.id, reject(), origin(), seconds(2), key("web", "k", 1)).await.unwrap();
     assert_eq!(done_of(again), decided);
     assert!(matches!(store.admit(task(1)).await.unwrap(), Admitted::Known(_)));
     let next = created(&store, task(3)).await;
@@ -126,7 +127,7 @@ pub(crate) async fn a_closed_store_says_so(bed: &dyn Bed) {
     store.close().await.unwrap();
     let closed = |error: StoreError| assert!(matches!(error, StoreError::Closed), "{error:?}");
     closed(store.admit(task(2)).await.unwrap_err());
-    closed(store.execute(&approval.id, reject(), start(), None).await.unwrap_err());
+    closed(store.execute(&approval.id, reject(), origin(), start(), None).await.unwrap_err());
     closed(store.get(&approval.id).await.unwrap_err());
     let all = ListQuery {
         filter: Filter::default(),

@@ -35,7 +35,7 @@ use super::{
     Admission, Admitted, Changes, DeliveryTry, Due, Executed, HeartbeatDue, HistoryEntry, ListQuery, NextDue, Page,
     RequestKey, Revision, Store, StoreError, WorkflowRecord, tail::Tail,
 };
-use crate::approval::{Approval, ApprovalId, Command};
+use crate::approval::{Approval, ApprovalId, Command, Origin};
 
 /// Sizes. The defaults suit a server of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,11 +146,12 @@ impl Store for SqliteStore {
         &self,
         id: &ApprovalId,
         command: Command,
+        origin: Origin,
         at: Timestamp,
         key: Option<RequestKey>,
     ) -> Result<Executed, StoreError> {
         let id = id.clone();
-        self.write(move |transaction| transaction.execute(&id, &command, at, key.as_ref())).await
+        self.write(move |transaction| transaction.execute(&id, &command, &origin, at, key.as_ref())).await
     }
 
     async fn get(&self, id: &ApprovalId) -> Result<Option<Arc<Approval>>, StoreError> {

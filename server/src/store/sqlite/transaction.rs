@@ -10,7 +10,7 @@ use super::{
     rows::{self, BY_ID, BY_IDENTITY, BY_NUMBER, Fixed, Stored},
 };
 use crate::{
-    approval::{Approval, ApprovalId, Command, Status, TaskToken, Transition, apply},
+    approval::{Approval, ApprovalId, Command, Origin, Status, TaskToken, Transition, apply},
     store::{
         Admission, Admitted, Change, DeliveryTry, Executed, NextDue, REQUEST_KEY_LIFE, RequestKey, Revision,
         StoreError, WorkflowRecord,
@@ -117,6 +117,7 @@ impl<'a> Transaction<'a> {
         &mut self,
         id: &ApprovalId,
         command: &Command,
+        _origin: &Origin,
         at: Timestamp,
         key: Option<&RequestKey>,
     ) -> Result<Executed, StoreError> {
