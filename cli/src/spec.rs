@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, path::Path, path::PathBuf, time::Duration};
 
 use approve_client::{
     prost_types,
-    proto::{ApproverSet, CommentPolicy, ExpiryAction, RejectAction, RoleSpec, Rule, StateMachineSpec, WorkflowSpec},
+    proto::{
+        ApproverSet, CommentPolicy, ExpiryAction, RejectAction, RoleSpec, Rule, Stage, StateMachineSpec, WorkflowSpec,
+    },
 };
 use jiff::{Span, SpanRelativeTo};
 use serde::Deserialize;
@@ -142,8 +144,7 @@ fn rule(table: RuleTable) -> Result<Rule, Failure> {
         })
         .transpose()?;
     Ok(Rule {
-        approver_sets,
-        required_approvals: table.required,
+        stages: vec![Stage { name: String::new(), approver_sets, required_approvals: table.required }],
         required_rejections: table.rejections,
         allow_self_approval: table.allow_self_approval,
         comment_policy: match table.comment {
@@ -167,6 +168,7 @@ fn rule(table: RuleTable) -> Result<Rule, Failure> {
             Some(OnReject::Output) => RejectAction::Output,
         }
         .into(),
+        ..Rule::default()
     })
 }
 
@@ -228,8 +230,8 @@ mod tests {
         let role = spec.role.unwrap();
         assert_eq!((role.name.as_str(), role.managed_policy_arns.len()), ("invoices-role", 0));
         let rule = spec.rule.unwrap();
-        assert_eq!(rule.approver_sets[0].any_of, ["group:finance"]);
-        assert_eq!((rule.required_approvals, rule.required_rejections), (2, 1));
+        assert_eq!(rule.stages[0].approver_sets[0].any_of, ["group:finance"]);
+        assert_eq!((rule.stages[0].required_approvals, rule.required_rejections), (2, 1));
         assert_eq!(rule.comment_policy(), CommentPolicy::OnReject);
         assert_eq!(rule.expire_after.unwrap().seconds, 5400);
         assert_eq!(rule.expiry_action(), ExpiryAction::Reject);

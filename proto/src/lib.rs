@@ -26,3 +26,7 @@ pub const ACTOR_METADATA: &str = "approve-actor";
 
 /// Request metadata that names the caller's groups where the server trusts that: `<name>[,<name>…]`.
 pub const GROUPS_METADATA: &str = "approve-groups";
+
+/// Request metadata in which a service names the person that it acts for: a principal, `user:<name>`. Their groups are in
+/// [`GROUPS_METADATA`]. Needs the permission to act on behalf.
+pub const ON_BEHALF_OF_METADATA: &str = "approve-on-behalf-of";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use approve_client::{
     ApplyEvent, Client,
-    proto::{ApproverSet, RoleSpec, Rule, StateMachineSpec, Workflow, WorkflowSpec},
+    proto::{ApproverSet, RoleSpec, Rule, Stage, StateMachineSpec, Workflow, WorkflowSpec},
 };
 use futures::TryStreamExt;
 
@@ -87,7 +87,8 @@ pub fn with_rule(spec: WorkflowSpec, rule: Rule) -> WorkflowSpec {
 /// A rule of so many approvals, by members of `group`.
 pub fn of_group(group: &str, required_approvals: u32) -> Rule {
     let any_of = vec![format!("group:{group}")];
-    Rule { approver_sets: vec![ApproverSet { any_of }], required_approvals, ..Rule::default() }
+    let stage = Stage { approver_sets: vec![ApproverSet { any_of }], required_approvals, ..Stage::default() };
+    Rule { stages: vec![stage], ..Rule::default() }
 }
 
 /// A rule that expires.

@@ -84,7 +84,9 @@ fn votes_for(approval: &Approval, decision: Decision) -> u32 {
 }
 
 fn required(approval: &Approval) -> (u32, u32) {
-    approval.rule.as_ref().map_or((1, 1), |rule| (rule.required_approvals.max(1), rule.required_rejections.max(1)))
+    approval.rule.as_ref().map_or((1, 1), |rule| {
+        (rule.stages.iter().map(|stage| stage.required_approvals.max(1)).sum(), rule.required_rejections.max(1))
+    })
 }
 
 /// "1/2": approvals of those that it takes.

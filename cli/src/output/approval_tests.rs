@@ -1,6 +1,6 @@
 use approve_client::{
     prost_types::Timestamp,
-    proto::{ApproverSet, CommentPolicy, Delivery, DeliveryState, Rule, Source, TaskState},
+    proto::{ApproverSet, CommentPolicy, Delivery, DeliveryState, Rule, Source, Stage, TaskState},
 };
 use jiff::tz::TimeZone;
 
@@ -26,8 +26,11 @@ fn approval() -> Approval {
         description: "Second reminder.\nPay \u{202e}now".into(),
         requester: "user:bo".into(),
         rule: Some(Rule {
-            approver_sets: vec![ApproverSet { any_of: vec!["group:finance".into()] }],
-            required_approvals: 2,
+            stages: vec![Stage {
+                approver_sets: vec![ApproverSet { any_of: vec!["group:finance".into()] }],
+                required_approvals: 2,
+                ..Stage::default()
+            }],
             comment_policy: CommentPolicy::OnReject.into(),
             ..Rule::default()
         }),
@@ -49,6 +52,7 @@ fn approval() -> Approval {
             comment: "fine\nby me".into(),
             response_json: r#"{"limit": 10.0}"#.into(),
             vote_time: at(-60),
+            ..Vote::default()
         }],
         task_state: TaskState::Open.into(),
         task_count: 2,

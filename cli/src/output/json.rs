@@ -8,7 +8,7 @@ use approve_client::{
     prost_types::{self, Timestamp},
     proto::{
         ApprovalStatus, CommentPolicy, Decision, DeliveryState, Execution, ExecutionStatus, ExpiryAction, Priority,
-        RejectAction, ResourceAction, ResourceStep, Rule, Source, TaskState, Vote, Workflow, WorkflowSpec,
+        RejectAction, ResourceAction, ResourceStep, Rule, Source, Stage, TaskState, Vote, Workflow, WorkflowSpec,
     },
 };
 use serde::{Serialize, Serializer};
@@ -60,14 +60,30 @@ pub(crate) struct ApprovalJson<'a> {
 
 #[derive(Serialize)]
 struct RuleJson<'a> {
-    approver_sets: Vec<&'a [String]>,
-    required_approvals: u32,
+    stages: Vec<StageJson<'a>>,
     required_rejections: u32,
     allow_self_approval: bool,
     comment_policy: String,
     expire_after_seconds: Option<i64>,
     expiry_action: String,
     reject_action: String,
+}
+
+#[derive(Serialize)]
+struct StageJson<'a> {
+    name: Option<&'a str>,
+    approver_sets: Vec<&'a [String]>,
+    required_approvals: u32,
+}
+
+impl<'a> From<&'a Stage> for StageJson<'a> {
+    fn from(stage: &'a Stage) -> Self {
+        Self {
+            name: present(&stage.name),
+            approver_sets: stage.approver_sets.iter().map(|set| set.any_of.as_slice()).collect(),
+            required_approvals: stage.required_approvals,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -137,8 +153,7 @@ impl<'a> From<&'a Approval> for ApprovalJson<'a> {
 impl<'a> From<&'a Rule> for RuleJson<'a> {
     fn from(rule: &'a Rule) -> Self {
         Self {
-            approver_sets: rule.approver_sets.iter().map(|set| set.any_of.as_slice()).collect(),
-            required_approvals: rule.required_approvals,
+            stages: rule.stages.iter().map(StageJson::from).collect(),
             required_rejections: rule.required_rejections,
             allow_self_approval: rule.allow_self_approval,
             comment_policy: CommentPolicy::lower(rule.comment_policy),

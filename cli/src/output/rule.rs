@@ -1,10 +1,10 @@
-use approve_client::proto::{CommentPolicy, ExpiryAction, RejectAction, Rule};
+use approve_client::proto::{CommentPolicy, ExpiryAction, RejectAction, Rule, Stage};
 
 use super::{text, time};
 
 /// A rule in words: "2 approvals from group:finance; the requester may not approve".
 pub(crate) fn in_words(rule: &Rule, has_requester: bool) -> String {
-    let mut parts = vec![format!("{} {}", count(rule.required_approvals.max(1), "approval"), approvers(rule))];
+    let mut parts = rule.stages.iter().map(stage).collect::<Vec<_>>();
     if rule.required_rejections > 1 {
         parts.push(format!("{} rejections to reject", rule.required_rejections));
     }
@@ -19,6 +19,7 @@ pub(crate) fn in_words(rule: &Rule, has_requester: bool) -> String {
     match rule.expiry_action() {
         ExpiryAction::Reject => parts.push("rejected at the deadline".into()),
         ExpiryAction::Approve => parts.push("APPROVED at the deadline".into()),
+        ExpiryAction::Outcome => parts.push(format!("{} at the deadline", text::line(&rule.expiry_outcome))),
         ExpiryAction::Unspecified | ExpiryAction::Expire => {}
     }
     if rule.reject_action() == RejectAction::Output {
@@ -32,8 +33,12 @@ pub(crate) fn limit(rule: &Rule) -> Option<String> {
     rule.expire_after.as_ref().map(time::proto_span)
 }
 
-fn approvers(rule: &Rule) -> String {
-    let sets: Vec<String> = rule
+fn stage(stage: &Stage) -> String {
+    format!("{} {}", count(stage.required_approvals.max(1), "approval"), approvers(stage))
+}
+
+fn approvers(stage: &Stage) -> String {
+    let sets: Vec<String> = stage
         .approver_sets
         .iter()
         .map(|set| {
@@ -67,10 +72,16 @@ mod tests {
 
     #[test]
     fn rules_read_as_sentences() {
-        assert_eq!(in_words(&Rule::default(), false), "1 approval from anyone");
+        assert_eq!(
+            in_words(&Rule { stages: vec![Stage::default()], ..Rule::default() }, false),
+            "1 approval from anyone"
+        );
         let rule = Rule {
-            approver_sets: vec![set(&["group:finance"])],
-            required_approvals: 2,
+            stages: vec![Stage {
+                approver_sets: vec![set(&["group:finance"])],
+                required_approvals: 2,
+                ..Stage::default()
+            }],
             comment_policy: CommentPolicy::OnReject.into(),
             ..Rule::default()
         };
@@ -79,7 +90,10 @@ mod tests {
             "2 approvals from group:finance; the requester may not approve; a rejection needs a comment"
         );
         let rule = Rule {
-            approver_sets: vec![set(&["group:a", "user:b\x1b"]), set(&["group:c"])],
+            stages: vec![Stage {
+                approver_sets: vec![set(&["group:a", "user:b\x1b"]), set(&["group:c"])],
+                ..Stage::default()
+            }],
             required_rejections: 3,
             allow_self_approval: true,
             expiry_action: ExpiryAction::Approve.into(),

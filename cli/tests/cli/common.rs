@@ -1,7 +1,6 @@
 //! A fake server with a few approvals, and the program run against it.
 
 use std::{
-    pin::Pin,
     process::{Command, Output, Stdio},
     sync::{Arc, Mutex},
 };
@@ -11,10 +10,10 @@ use approve_proto::v1::{
     stream_pending_approvals_response::Change,
     *,
 };
-use futures::{Stream, StreamExt, stream};
+use futures::{StreamExt, stream};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Code, Request, Response, Status, transport::Server};
+use tonic::{Code, Request, Response, Status, codegen::BoxStream, transport::Server};
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// A hostile title: it clears the screen, sets the window's title and reverses what follows.
@@ -94,7 +93,7 @@ pub(crate) fn approval(name: &str, title: &str) -> Approval {
         workflow: "invoices".into(),
         title: title.to_owned(),
         requester: "user:bo".into(),
-        rule: Some(Rule { required_approvals: 2, ..Rule::default() }),
+        rule: Some(Rule { stages: vec![Stage { required_approvals: 2, ..Stage::default() }], ..Rule::default() }),
         input_json: "{\"amount\": 1200.50,\n \"big\": 123456789012345678901234567890}".into(),
         priority: Priority::Normal.into(),
         ..Approval::default()
@@ -131,13 +130,10 @@ impl Fake {
 
 #[tonic::async_trait]
 impl ApprovalService for Fake {
-    type StreamPendingApprovalsStream =
-        Pin<Box<dyn Stream<Item = Result<StreamPendingApprovalsResponse, Status>> + Send>>;
-
     async fn stream_pending_approvals(
         &self,
         _: Request<StreamPendingApprovalsRequest>,
-    ) -> Result<Response<Self::StreamPendingApprovalsStream>, Status> {
+    ) -> Result<Response<BoxStream<StreamPendingApprovalsResponse>>, Status> {
         let mut changes: Vec<_> = self.approvals.lock().unwrap().iter().cloned().map(Change::Upserted).collect();
         changes.push(Change::Bookmark(Bookmark { synced: true, revision: 9 }));
         let id = approval("one", "").id;

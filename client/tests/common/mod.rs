@@ -5,7 +5,6 @@
 
 use std::{
     collections::VecDeque,
-    pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -23,11 +22,12 @@ use approve_client::{
         workflow_service_server::{WorkflowService, WorkflowServiceServer},
     },
 };
-use futures::{Stream, StreamExt, stream};
+use futures::{StreamExt, stream};
 use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
 use tonic::{
     Code, Request, Response, Status,
+    codegen::BoxStream,
     metadata::MetadataMap,
     transport::{Endpoint, Server, Uri},
 };
@@ -122,13 +122,10 @@ impl Fake {
 
 #[tonic::async_trait]
 impl ApprovalService for Fake {
-    type StreamPendingApprovalsStream =
-        Pin<Box<dyn Stream<Item = Result<StreamPendingApprovalsResponse, Status>> + Send>>;
-
     async fn stream_pending_approvals(
         &self,
         request: Request<StreamPendingApprovalsRequest>,
-    ) -> Result<Response<Self::StreamPendingApprovalsStream>, Status> {
+    ) -> Result<Response<BoxStream<StreamPendingApprovalsResponse>>, Status> {
         let script = {
             let mut state = self.state();
             state.metadata = Some(request.metadata().clone());
@@ -208,12 +205,10 @@ impl ApprovalService for Fake {
 
 #[tonic::async_trait]
 impl WorkflowService for Fake {
-    type ApplyWorkflowStream = Pin<Box<dyn Stream<Item = Result<ApplyWorkflowResponse, Status>> + Send>>;
-
     async fn apply_workflow(
         &self,
         request: Request<ApplyWorkflowRequest>,
-    ) -> Result<Response<Self::ApplyWorkflowStream>, Status> {
+    ) -> Result<Response<BoxStream<ApplyWorkflowResponse>>, Status> {
         let mut state = self.state();
         state.apply_requests.push(request.into_inner());
         Ok(Response::new(Box::pin(stream::iter(std::mem::take(&mut state.apply)))))

@@ -1,18 +1,18 @@
 //! `approve.v1.ApprovalService`.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use approve_proto::v1::{
     self as proto, DecideRequest, DecideResponse, GetApprovalRequest, GetApprovalResponse, ListApprovalsRequest,
     ListApprovalsResponse, StreamPendingApprovalsRequest, StreamPendingApprovalsResponse,
     approval_service_server::ApprovalService, stream_pending_approvals_response::Change,
 };
-use futures::{Stream, stream};
+use futures::stream;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{Request, Response, Status, codegen::BoxStream, metadata::MetadataMap};
 
 use super::{convert, deadline, status::ApiError, token};
 use crate::{
@@ -41,13 +41,10 @@ pub(crate) struct Approvals {
 
 #[tonic::async_trait]
 impl ApprovalService for Approvals {
-    type StreamPendingApprovalsStream =
-        Pin<Box<dyn Stream<Item = Result<StreamPendingApprovalsResponse, Status>> + Send>>;
-
     async fn stream_pending_approvals(
         &self,
         request: Request<StreamPendingApprovalsRequest>,
-    ) -> Result<Response<Self::StreamPendingApprovalsStream>, Status> {
+    ) -> Result<Response<BoxStream<StreamPendingApprovalsResponse>>, Status> {
         let caller = auth::caller(&request);
         let request = request.into_inner();
         let filter = convert::read_filter(request.filter, || Ok(caller?.person))?;

@@ -59,6 +59,7 @@ pub(super) fn approval(approval: &Approval) -> proto::Approval {
         delivery: Some(delivery(&approval.delivery)),
         task_state: task_state(approval.task.state).into(),
         task_count: approval.task.count,
+        ..proto::Approval::default()
     }
 }
 
@@ -85,6 +86,7 @@ fn vote(vote: &Vote) -> proto::Vote {
         comment: vote.comment.clone(),
         response_json: vote.response.clone().unwrap_or_default(),
         vote_time: Some(timestamp(vote.at)),
+        ..proto::Vote::default()
     }
 }
 
@@ -210,12 +212,15 @@ pub(super) fn read_filter(
 
 pub(super) fn rule(rule: &Rule) -> proto::Rule {
     proto::Rule {
-        approver_sets: rule
-            .approvers
-            .iter()
-            .map(|set| proto::ApproverSet { any_of: set.0.iter().map(ToString::to_string).collect() })
-            .collect(),
-        required_approvals: rule.required_approvals,
+        stages: vec![proto::Stage {
+            name: String::new(),
+            approver_sets: rule
+                .approvers
+                .iter()
+                .map(|set| proto::ApproverSet { any_of: set.0.iter().map(ToString::to_string).collect() })
+                .collect(),
+            required_approvals: rule.required_approvals,
+        }],
         required_rejections: rule.required_rejections,
         allow_self_approval: rule.allow_self_approval,
         comment_policy: match rule.comment {
@@ -236,13 +241,15 @@ pub(super) fn rule(rule: &Rule) -> proto::Rule {
             RejectAction::Output => proto::RejectAction::Output,
         }
         .into(),
+        ..proto::Rule::default()
     }
 }
 
 pub(super) fn read_rule(field: &str, rule: proto::Rule) -> Result<Rule, ApiError> {
     let below = |name: &str| format!("{field}.{name}");
     let mut approvers = Vec::new();
-    for (at, set) in rule.approver_sets.into_iter().enumerate() {
+    let stage = rule.stages.into_iter().next().unwrap_or_default();
+    for (at, set) in stage.approver_sets.into_iter().enumerate() {
         let mut members = Vec::new();
         for (of, member) in set.any_of.iter().enumerate() {
             let path = || below(&format!("approver_sets[{at}].any_of[{of}]"));
@@ -256,7 +263,7 @@ pub(super) fn read_rule(field: &str, rule: proto::Rule) -> Result<Rule, ApiError
     }
     let read = Rule {
         approvers,
-        required_approvals: rule.required_approvals.max(1),
+        required_approvals: stage.required_approvals.max(1),
         required_rejections: rule.required_rejections.max(1),
         allow_self_approval: rule.allow_self_approval,
         comment: match proto::CommentPolicy::try_from(rule.comment_policy) {
@@ -270,7 +277,9 @@ pub(super) fn read_rule(field: &str, rule: proto::Rule) -> Result<Rule, ApiError
             Ok(proto::ExpiryAction::Unspecified | proto::ExpiryAction::Expire) => ExpiryAction::Expire,
             Ok(proto::ExpiryAction::Reject) => ExpiryAction::Reject,
             Ok(proto::ExpiryAction::Approve) => ExpiryAction::Approve,
-            Err(_) => return Err(unknown(&below("expiry_action"), rule.expiry_action)),
+            Ok(proto::ExpiryAction::Outcome) | Err(_) => {
+                return Err(unknown(&below("expiry_action"), rule.expiry_action));
+            }
         },
         on_reject: match proto::RejectAction::try_from(rule.reject_action) {
             Ok(proto::RejectAction::Unspecified | proto::RejectAction::Fail) => RejectAction::Fail,

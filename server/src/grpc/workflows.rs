@@ -1,6 +1,6 @@
 //! `approve.v1.WorkflowService`.
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
 use approve_proto::v1::{
     self as proto, ApplyWorkflowRequest, ApplyWorkflowResponse, DestroyWorkflowRequest, DestroyWorkflowResponse,
@@ -8,10 +8,10 @@ use approve_proto::v1::{
     ListWorkflowsResponse, StartExecutionRequest, StartExecutionResponse, apply_workflow_response::Event,
     workflow_service_server::WorkflowService,
 };
-use futures::{Stream, StreamExt as _};
+use futures::StreamExt as _;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::task::TaskTracker;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, codegen::BoxStream};
 use uuid::Uuid;
 
 use super::{convert, status::ApiError};
@@ -37,12 +37,10 @@ pub(crate) struct WorkflowCalls {
 
 #[tonic::async_trait]
 impl WorkflowService for WorkflowCalls {
-    type ApplyWorkflowStream = Pin<Box<dyn Stream<Item = Result<ApplyWorkflowResponse, Status>> + Send>>;
-
     async fn apply_workflow(
         &self,
         request: Request<ApplyWorkflowRequest>,
-    ) -> Result<Response<Self::ApplyWorkflowStream>, Status> {
+    ) -> Result<Response<BoxStream<ApplyWorkflowResponse>>, Status> {
         auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
         let spec = request.spec.ok_or_else(|| ApiError::field("spec", "expected a workflow's spec"))?;

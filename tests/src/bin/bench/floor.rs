@@ -1,7 +1,5 @@
 //! The floor of a call: a tonic server, in a process of its own, whose Decide does nothing.
 
-use std::pin::Pin;
-
 use approve_proto::v1::{
     Approval, DecideRequest, DecideResponse, GetApprovalRequest, GetApprovalResponse, ListApprovalsRequest,
     ListApprovalsResponse, StreamPendingApprovalsRequest, StreamPendingApprovalsResponse,
@@ -11,23 +9,19 @@ use approve_tests::{
     process::{Process, command},
     wait_for,
 };
-use futures::Stream;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{Request, Response, Status, codegen::BoxStream, transport::Server};
 
 struct Empty;
 
 #[tonic::async_trait]
 impl ApprovalService for Empty {
-    type StreamPendingApprovalsStream =
-        Pin<Box<dyn Stream<Item = Result<StreamPendingApprovalsResponse, Status>> + Send>>;
-
     async fn stream_pending_approvals(
         &self,
         _: Request<StreamPendingApprovalsRequest>,
-    ) -> Result<Response<Self::StreamPendingApprovalsStream>, Status> {
+    ) -> Result<Response<BoxStream<StreamPendingApprovalsResponse>>, Status> {
         Err(Status::unimplemented(""))
     }
 
