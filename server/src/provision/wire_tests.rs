@@ -1,5 +1,4 @@
-//! Provisioning over the wire, against the embedded Step Functions and IAM; and by hand against any other endpoint:
-//! `APPROVE_TEST_AWS=http://127.0.0.1:4566 cargo test -p approve-server --lib -- --ignored another_endpoint`.
+//! Provisioning over the wire, against the embedded Step Functions and IAM.
 
 use std::time::Duration;
 
@@ -66,7 +65,10 @@ fn actions(reports: &[StepReport]) -> Vec<Action> {
 }
 
 /// Apply, apply again, drift, apply, run an execution through, destroy, destroy again.
-async fn whole_life(config: &SdkConfig) {
+#[tokio::test]
+async fn whole_life_of_a_workflow() {
+    let local = Local::start(|_| {}).await;
+    let config = &local.config;
     let control = SdkControlPlane::new(config);
     let mut spec = Spec::named("WholeLife");
     let (record, reports) = applied(config, &spec, false).await.unwrap();
@@ -123,20 +125,7 @@ async fn approve_one(config: &SdkConfig, record: &WorkflowRecord) {
     assert_eq!((events[0].kind.as_str(), next), ("ExecutionStarted", None));
     let told = events.iter().find(|event| event.kind == "ActivitySucceeded").unwrap();
     assert_eq!(told.output.as_deref(), Some(r#"{"outcome":"APPROVED"}"#));
-}
-
-#[tokio::test]
-async fn whole_life_of_a_workflow() {
-    let local = Local::start(|_| {}).await;
-    whole_life(&local.config).await;
     local.stop().await;
-}
-
-#[tokio::test]
-#[ignore = "wants an endpoint in APPROVE_TEST_AWS"]
-async fn whole_life_of_a_workflow_at_another_endpoint() {
-    let endpoint = std::env::var("APPROVE_TEST_AWS").unwrap();
-    whole_life(&local_config(&endpoint, "eu-central-1")).await;
 }
 
 fn fault(
