@@ -100,6 +100,7 @@ async fn whole_life_of_a_workflow() {
     assert_eq!(actions(&steps), [Action::Deleted; 3], "{steps:?}");
     let steps = destroy(&control, &record).await.unwrap();
     assert_eq!(actions(&steps), [Action::Skipped; 3], "{steps:?}");
+    local.stop().await;
 }
 
 async fn approve_one(config: &SdkConfig, record: &WorkflowRecord) {
@@ -125,7 +126,6 @@ async fn approve_one(config: &SdkConfig, record: &WorkflowRecord) {
     assert_eq!((events[0].kind.as_str(), next), ("ExecutionStarted", None));
     let told = events.iter().find(|event| event.kind == "ActivitySucceeded").unwrap();
     assert_eq!(told.output.as_deref(), Some(r#"{"outcome":"APPROVED"}"#));
-    local.stop().await;
 }
 
 fn fault(
