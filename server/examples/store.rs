@@ -146,6 +146,7 @@ fn approve() -> anyhow::Result<Command> {
         comment: "looks right".to_owned(),
         response: None,
         etag: None,
+        cast_by: None,
     })
 }
 

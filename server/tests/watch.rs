@@ -82,7 +82,7 @@ impl Rig {
     async fn vote(&mut self, id: &ApprovalId, who: &str, decision: Decision) -> Arc<Approval> {
         self.count += 1;
         let by = Person { principal: who.parse().unwrap(), groups: Vec::new() };
-        let command = Command::Vote { by, decision, comment: String::new(), response: None, etag: None };
+        let command = Command::Vote { by, decision, comment: String::new(), response: None, etag: None, cast_by: None };
         let executed = self.store.execute(id, command, Origin::system("test"), self.now(), None).await.unwrap();
         let Executed::Done { approval, .. } = executed else { panic!("{executed:?}") };
         if approval.status.is_final() {

@@ -140,7 +140,7 @@ pub(crate) fn votes() -> impl Strategy<Value = Command> {
     let responses = option::weighted(0.3, Just(r#"{"amount":1200.50}"#.to_owned()));
     let etags = option::weighted(0.2, (1_u32..5).prop_map(|etag| etag.to_string()));
     (people(), decisions, comments, responses, etags).prop_map(|(by, decision, comment, response, etag)| {
-        Command::Vote { by, decision, comment: comment.to_owned(), response, etag }
+        Command::Vote { by, decision, comment: comment.to_owned(), response, etag, cast_by: None }
     })
 }
 

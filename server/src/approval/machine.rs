@@ -38,6 +38,8 @@ pub enum Command {
         response: Option<String>,
         /// Only if this is still the etag.
         etag: Option<String>,
+        /// The service that acts for them.
+        cast_by: Option<Principal>,
     },
     /// The deadline has passed.
     Expire,
@@ -189,6 +191,22 @@ pub enum Refusal {
     NotBound,
 }
 
+impl Refusal {
+    /// Its name in the API and in the record of what happened.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::AlreadyDecided { .. } => "ALREADY_DECIDED",
+            Self::NotAnApprover(_) => "NOT_AN_APPROVER",
+            Self::SelfApproval(_) => "SELF_APPROVAL",
+            Self::EtagMismatch { .. } => "ETAG_MISMATCH",
+            Self::CommentRequired => "COMMENT_REQUIRED",
+            Self::NotExpired => "NOTHING_DUE",
+            Self::NotBound => "NOT_BOUND",
+        }
+    }
+}
+
 /// A new approval, from a task that was understood. Its deadline counts from the state's entered time.
 #[must_use]
 pub fn create(
@@ -247,13 +265,14 @@ pub fn create_invalid(
 pub fn apply(state: &Approval, command: &Command, now: Timestamp) -> Result<Transition, Refusal> {
     let mut next = state.clone();
     let events = match command {
-        Command::Vote { by, decision, comment, response, etag } => {
+        Command::Vote { by, decision, comment, response, etag, cast_by } => {
             let vote = Vote {
                 voter: by.principal.clone(),
                 decision: *decision,
                 comment: comment.clone(),
                 response: response.clone(),
                 at: now,
+                cast_by: cast_by.clone(),
             };
             cast(&mut next, by, vote, etag.as_deref())?
         }

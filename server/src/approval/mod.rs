@@ -109,6 +109,9 @@ pub struct Vote {
     pub response: Option<String>,
     /// When.
     pub at: Timestamp,
+    /// The service that acted for the voter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cast_by: Option<Principal>,
 }
 
 /// Where an approval comes from.

@@ -126,7 +126,8 @@ impl Approvals {
         let response = read_response(&request.response_json)?;
         let key = read_key(&request, caller.origin.by.as_str())?;
         let etag = Some(request.etag).filter(|etag| !etag.is_empty());
-        let command = Command::Vote { by: caller.person, decision, comment: request.comment, response, etag };
+        let cast_by = caller.origin.on_behalf_of.is_some().then(|| caller.origin.by.clone());
+        let command = Command::Vote { by: caller.person, decision, comment: request.comment, response, etag, cast_by };
         let executed = self.store.execute(&id, command, caller.origin, self.clock.now(), key).await?;
         let (mut approval, revision) = match executed {
             Executed::Done { approval, revision } => (approval, revision),

@@ -86,6 +86,7 @@ fn vote(vote: &Vote) -> proto::Vote {
         comment: vote.comment.clone(),
         response_json: vote.response.clone().unwrap_or_default(),
         vote_time: Some(timestamp(vote.at)),
+        cast_by: vote.cast_by.as_ref().map(ToString::to_string).unwrap_or_default(),
         ..proto::Vote::default()
     }
 }

@@ -137,29 +137,31 @@ impl From<ApiError> for Status {
 }
 
 fn refused(refusal: Refusal, report: &mut Report) -> Code {
+    report.reason(refusal.reason());
     match refusal {
         Refusal::AlreadyDecided { status, by, at } => {
             let by: Vec<_> = by.iter().map(|who| who.as_str()).collect();
-            report.reason("ALREADY_DECIDED").with("status", status.name()).with("decided_by", by.join(","));
+            report.with("status", status.name()).with("decided_by", by.join(","));
             if let Some(at) = at {
                 report.with("decided_at", at);
             }
             Code::FailedPrecondition
         }
         Refusal::NotAnApprover(who) => {
-            report.reason("NOT_AN_APPROVER").with("caller", who);
+            report.with("caller", who);
             Code::PermissionDenied
         }
         Refusal::SelfApproval(who) => {
-            report.reason("SELF_APPROVAL").with("caller", who);
+            report.with("caller", who);
             Code::PermissionDenied
         }
         Refusal::EtagMismatch { etag } => {
-            report.reason("ETAG_MISMATCH").with("etag", etag);
+            report.with("etag", etag);
             Code::Aborted
         }
         Refusal::CommentRequired => {
-            report.field("COMMENT_REQUIRED", "comment", "the approval's rule asks for a comment; say why")
+            report.violation("comment", "the approval's rule asks for a comment; say why");
+            Code::InvalidArgument
         }
         // Of the worker's commands, which callers can't give.
         Refusal::NotExpired | Refusal::NotBound => {

@@ -147,7 +147,7 @@ fn person(name: &str) -> Person {
 }
 
 fn vote(name: &str, decision: Decision) -> Command {
-    Command::Vote { by: person(name), decision, comment: "fine".to_owned(), response: None, etag: None }
+    Command::Vote { by: person(name), decision, comment: "fine".to_owned(), response: None, etag: None, cast_by: None }
 }
 
 fn approve(name: &str) -> Command {
