@@ -1,15 +1,7 @@
-use std::time::Duration;
-
-use approve_proto::v1::{Approval, DecideRequest, DecideResponse, GetApprovalRequest, ListApprovalsRequest};
+use approve_proto::v1::{Approval, DecideRequest, GetApprovalRequest, ListApprovalsRequest};
 use futures::{Stream, TryStreamExt, stream};
-use tokio::time::Instant;
 
-use crate::{Client, Decide, Decided, Error, List, Page, Watch, WatchStream, backoff::Backoff};
-
-/// How often a decision is sent at most.
-const DECIDE_ATTEMPTS: u32 = 6;
-const DECIDE_BACKOFF_MIN: Duration = Duration::from_millis(50);
-const DECIDE_BACKOFF_MAX: Duration = Duration::from_secs(5);
+use crate::{Client, Decide, Decided, Error, List, Page, Watch, WatchStream, call::Repeat};
 
 impl Client {
     /// Returns one approval, by its id or a prefix of it that fits only one (`apr_` and at least 4 characters).
@@ -19,8 +11,7 @@ impl Client {
     /// [`InvalidField`](crate::Reason::InvalidField).
     pub async fn get(&self, approval_id: impl Into<String>) -> Result<Approval, Error> {
         let message = GetApprovalRequest { approval_id: approval_id.into() };
-        let mut service = self.approvals();
-        self.unary(message, |request| async move { service.get_approval(request).await })
+        self.unary(self.approvals(), message, |mut service, request| async move { service.get_approval(request).await })
             .await?
             .approval
             .ok_or(Error::Protocol { missing: "approval" })
@@ -31,9 +22,11 @@ impl Client {
     /// # Errors
     /// Reasons [`InvalidField`](crate::Reason::InvalidField), [`PageTokenInvalid`](crate::Reason::PageTokenInvalid).
     pub async fn list(&self, list: List) -> Result<Page, Error> {
-        let mut service = self.approvals();
-        let page = self
-            .unary(ListApprovalsRequest::from(list), |request| async move { service.list_approvals(request).await })
+        let message = ListApprovalsRequest::from(list);
+        let page =
+            self.unary(self.approvals(), message, |mut service, request| async move {
+                service.list_approvals(request).await
+            })
             .await?;
         Ok(Page { approvals: page.approvals, next: Some(page.next_page_token).filter(|token| !token.is_empty()) })
     }
@@ -63,44 +56,24 @@ impl Client {
     ///
     /// # Errors
     /// Reasons [`ApprovalNotFound`](crate::Reason::ApprovalNotFound),
-    /// [`AlreadyDecided`](crate::Reason::AlreadyDecided), [`NotAnApprover`](crate::Reason::NotAnApprover),
-    /// [`SelfApproval`](crate::Reason::SelfApproval), [`EtagMismatch`](crate::Reason::EtagMismatch),
-    /// [`CommentRequired`](crate::Reason::CommentRequired), [`RequestIdReused`](crate::Reason::RequestIdReused),
-    /// [`InvalidField`](crate::Reason::InvalidField). After [`Error::Timeout`] and [`Error::ConnectionLost`] the
-    /// decision may have been recorded: send the same value again to know.
+    /// [`AlreadyDecided`](crate::Reason::AlreadyDecided), [`OnHold`](crate::Reason::OnHold),
+    /// [`Claimed`](crate::Reason::Claimed), [`StageNotOpen`](crate::Reason::StageNotOpen),
+    /// [`NotAnApprover`](crate::Reason::NotAnApprover), [`SelfApproval`](crate::Reason::SelfApproval),
+    /// [`EtagMismatch`](crate::Reason::EtagMismatch), [`CommentRequired`](crate::Reason::CommentRequired),
+    /// [`OutcomeUnknown`](crate::Reason::OutcomeUnknown), [`ResponseInvalid`](crate::Reason::ResponseInvalid),
+    /// [`RequestIdReused`](crate::Reason::RequestIdReused), [`InvalidField`](crate::Reason::InvalidField). After
+    /// [`Error::Timeout`] and [`Error::ConnectionLost`] the decision may have been recorded: send the same value again
+    /// to know.
     pub async fn decide(&self, decide: Decide) -> Result<Decided, Error> {
         let message = DecideRequest::from(decide);
-        let timeout = self.config().request_timeout;
-        let deadline = Instant::now() + timeout;
-        let mut backoff = Backoff::new(DECIDE_BACKOFF_MIN, DECIDE_BACKOFF_MAX);
-        let mut attempt = 1;
-        loop {
-            let error = match self.decide_once(message.clone(), timeout, deadline).await {
-                Ok(response) => {
-                    let approval = response.approval.ok_or(Error::Protocol { missing: "approval" })?;
-                    return Ok(Decided::new(approval, response.revision));
-                }
-                Err(error) => error,
-            };
-            let safe = !message.request_id.is_empty() && error.code() == tonic::Code::Unavailable;
-            let delay = backoff.next(rand::random(), error.retry_delay());
-            if !safe || attempt == DECIDE_ATTEMPTS || Instant::now() + delay >= deadline {
-                return Err(error);
-            }
-            tracing::debug!(attempt, ?delay, %error, "a decision is sent again");
-            tokio::time::sleep(delay).await;
-            attempt += 1;
-        }
-    }
-
-    async fn decide_once(
-        &self,
-        message: DecideRequest,
-        timeout: Duration,
-        deadline: Instant,
-    ) -> Result<DecideResponse, Error> {
-        let mut service = self.approvals();
-        self.call(message, timeout, deadline, |request| async move { service.decide(request).await }).await
+        let repeat = Repeat::by(&message.request_id);
+        let decided = self
+            .call(self.config().request_timeout, repeat, self.approvals(), message, |mut service, request| async move {
+                service.decide(request).await
+            })
+            .await?;
+        let approval = decided.approval.ok_or(Error::Protocol { missing: "approval" })?;
+        Ok(Decided::new(approval, decided.revision))
     }
 
     /// Watches pending approvals: a snapshot, [`Synced`](crate::WatchEvent::Synced), then every change. The stream

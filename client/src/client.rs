@@ -1,17 +1,15 @@
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use approve_proto::v1::{
-    approval_service_client::ApprovalServiceClient, workflow_service_client::WorkflowServiceClient,
+    access_service_client::AccessServiceClient, approval_service_client::ApprovalServiceClient,
+    audit_service_client::AuditServiceClient, workflow_service_client::WorkflowServiceClient,
 };
-use tokio::time::Instant;
-use tonic::{Request, Response, Status, service::interceptor::InterceptedService, transport::Channel};
+use tonic::{Status, transport::Channel};
 
-use crate::{Config, Error, config::Identify};
+use crate::{Config, Error, credentials::Identity};
 
 /// The largest message that is accepted: a page of 1,000 approvals with the largest inputs.
 const MAX_MESSAGE_BYTES: usize = 300 * 1024 * 1024;
-
-type Transport = InterceptedService<Channel, Identify>;
 
 /// A connection to an approve-server. Cheap to clone; clones share the connection, which is made again by itself when
 /// it was lost.
@@ -33,18 +31,21 @@ type Transport = InterceptedService<Channel, Identify>;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    transport: Transport,
+    channel: Channel,
     config: Arc<Config>,
+    identity: Arc<Identity>,
 }
 
 impl Client {
     /// Connects to the server.
     ///
     /// # Errors
-    /// [`Error::Config`] for a configuration that can't work, [`Error::Connect`] where no connection could be made.
+    /// [`Error::Config`] for a configuration that can't work, [`Error::Credentials`] where the bearer token can't be had,
+    /// [`Error::Connect`] where no connection could be made.
     pub async fn connect(config: Config) -> Result<Self, Error> {
-        let channel = config
-            .endpoint()?
+        let endpoint = config.endpoint()?;
+        config.identify()?.token().await?;
+        let channel = endpoint
             .connect()
             .await
             .map_err(|source| Error::Connect { server: config.url.clone(), source: source.into() })?;
@@ -62,47 +63,54 @@ impl Client {
     }
 
     /// Uses a channel that was made elsewhere: a Unix socket, a proxy, a test. Of the configuration only what concerns
-    /// single calls is used.
+    /// single calls is used. Whoever makes the channel sees to it that a bearer token is safe on it.
     ///
     /// # Errors
     /// [`Error::Config`] for credentials that can't be sent.
     pub fn with_channel(channel: Channel, config: Config) -> Result<Self, Error> {
-        Ok(Self { transport: InterceptedService::new(channel, config.identify()?), config: Arc::new(config) })
+        let identity = Arc::new(config.identify()?);
+        Ok(Self { channel, config: Arc::new(config), identity })
+    }
+
+    /// The same connection, on behalf of a person: a principal `user:<name>`, and names of their groups. Needs the
+    /// permission to act on behalf; both names are recorded.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for names that can't be sent.
+    pub fn on_behalf_of<G: Into<String>>(
+        &self,
+        person: impl Into<String>,
+        groups: impl IntoIterator<Item = G>,
+    ) -> Result<Self, Error> {
+        let config = Config::clone(&self.config).on_behalf_of(person, groups);
+        Self::with_channel(self.channel.clone(), config)
     }
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
-    pub(crate) fn approvals(&self) -> ApprovalServiceClient<Transport> {
-        ApprovalServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
-    pub(crate) fn workflows(&self) -> WorkflowServiceClient<Transport> {
-        WorkflowServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    pub(crate) fn access(&self) -> AccessServiceClient<Channel> {
+        AccessServiceClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn approvals(&self) -> ApprovalServiceClient<Channel> {
+        ApprovalServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(crate) fn audit(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(crate) fn workflows(&self) -> WorkflowServiceClient<Channel> {
+        WorkflowServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     pub(crate) fn error(&self, status: Status, deadline: Duration) -> Error {
         Error::from_status(status, deadline).at(&self.config.url)
-    }
-
-    /// Makes one call that is over by `deadline`, which the server is told.
-    pub(crate) async fn call<M, R, F>(
-        &self,
-        message: M,
-        timeout: Duration,
-        deadline: Instant,
-        send: impl FnOnce(Request<M>) -> F,
-    ) -> Result<R, Error>
-    where
-        F: Future<Output = Result<Response<R>, Status>>,
-    {
-        let mut request = Request::new(message);
-        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-        match tokio::time::timeout_at(deadline, send(request)).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(self.error(status, timeout)),
-            Err(_) => Err(Error::Timeout { after: timeout }),
-        }
     }
 }

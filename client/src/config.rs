@@ -1,15 +1,12 @@
 use std::time::Duration;
 
-use approve_proto::{ACTOR_METADATA, GROUPS_METADATA};
 use http::Uri;
-use tonic::{
-    Request, Status,
-    metadata::{Ascii, MetadataValue},
-    service::Interceptor,
-    transport::Endpoint,
-};
+use tonic::transport::Endpoint;
 
-use crate::Error;
+use crate::{
+    Credentials, Error, Tls,
+    credentials::{Identity, OnBehalfOf, is_loopback},
+};
 
 /// Which server to talk to, as whom, and with what patience.
 ///
@@ -25,35 +22,14 @@ use crate::Error;
 pub struct Config {
     pub(crate) url: String,
     pub(crate) credentials: Credentials,
+    pub(crate) on_behalf_of: Option<OnBehalfOf>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) provisioning_timeout: Duration,
     pub(crate) keepalive_interval: Duration,
     pub(crate) keepalive_timeout: Duration,
     pub(crate) user_agent: String,
-}
-
-/// How the caller shows who they are.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub enum Credentials {
-    /// Not at all.
-    #[default]
-    None,
-    /// By their own word: for servers that trust it (development, on loopback).
-    Asserted {
-        /// A principal, `user:<name>`.
-        actor: String,
-        /// Names of groups, without `group:`.
-        groups: Vec<String>,
-    },
-}
-
-impl Credentials {
-    /// The caller's own word: a principal `user:<name>`, and names of groups.
-    pub fn asserted<G: Into<String>>(actor: impl Into<String>, groups: impl IntoIterator<Item = G>) -> Self {
-        Self::Asserted { actor: actor.into(), groups: groups.into_iter().map(Into::into).collect() }
-    }
 }
 
 impl Config {
@@ -63,6 +39,8 @@ impl Config {
         Self {
             url: url.into(),
             credentials: Credentials::None,
+            on_behalf_of: None,
+            tls: None,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             provisioning_timeout: Duration::from_secs(300),
@@ -75,6 +53,25 @@ impl Config {
     /// Who is calling. Default: nobody.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = credentials;
+        self
+    }
+
+    /// Whom the caller, a service, acts for: a principal `user:<name>`, and names of their groups without `group:`. Needs
+    /// the permission to act on behalf; both names are recorded. Default: nobody. See also
+    /// [`Client::on_behalf_of`](crate::Client::on_behalf_of).
+    pub fn on_behalf_of<G: Into<String>>(
+        mut self,
+        person: impl Into<String>,
+        groups: impl IntoIterator<Item = G>,
+    ) -> Self {
+        let groups = groups.into_iter().map(Into::into).collect();
+        self.on_behalf_of = Some(OnBehalfOf { person: person.into(), groups });
+        self
+    }
+
+    /// How TLS is made, with an `https://` URL. Default: [`Tls::new`].
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -117,50 +114,29 @@ impl Config {
     pub(crate) fn endpoint(&self) -> Result<Endpoint, Error> {
         let bad = |why: &str| Error::config(format!("server URL {:?}: {why}", self.url));
         let uri: Uri = self.url.parse().map_err(|_| bad("not a URL"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(bad("TLS is not supported yet; use http://")),
-            Some(_) | None => return Err(bad("it must start with http://")),
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            Some(_) | None => return Err(bad("it must start with http:// or https://")),
+        };
+        if !tls && self.tls.is_some() {
+            return Err(bad("TLS needs https://"));
         }
-        Ok(Endpoint::from(uri)
+        if !tls && matches!(self.credentials, Credentials::Bearer(_)) && !is_loopback(&uri) {
+            return Err(bad("a bearer token is not sent in the clear beyond this computer; use https://"));
+        }
+        let endpoint = Endpoint::from(uri)
             .user_agent(self.user_agent.as_str())
             .map_err(|_| Error::config(format!("user agent {:?}: not ASCII", self.user_agent)))?
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(self.keepalive_interval)
-            .keep_alive_timeout(self.keepalive_timeout))
+            .keep_alive_timeout(self.keepalive_timeout);
+        if tls { self.tls.clone().unwrap_or_default().apply(endpoint) } else { Ok(endpoint) }
     }
 
-    pub(crate) fn identify(&self) -> Result<Identify, Error> {
-        let header = |what: &str, value: &str| -> Result<MetadataValue<Ascii>, Error> {
-            value.parse().map_err(|_| Error::config(format!("{what} {value:?}: not printable ASCII")))
-        };
-        match &self.credentials {
-            Credentials::None => Ok(Identify(Vec::new())),
-            Credentials::Asserted { actor, groups } => {
-                let mut metadata = vec![(ACTOR_METADATA, header("actor", actor)?)];
-                if let Some(bad) = groups.iter().find(|group| group.contains(',')) {
-                    return Err(Error::config(format!("group {bad:?}: holds a comma")));
-                }
-                if !groups.is_empty() {
-                    metadata.push((GROUPS_METADATA, header("groups", &groups.join(","))?));
-                }
-                Ok(Identify(metadata))
-            }
-        }
-    }
-}
-
-/// Puts the caller's identity on every request.
-#[derive(Clone, Debug)]
-pub(crate) struct Identify(Vec<(&'static str, MetadataValue<Ascii>)>);
-
-impl Interceptor for Identify {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        for (key, value) in &self.0 {
-            request.metadata_mut().insert(*key, value.clone());
-        }
-        Ok(request)
+    pub(crate) fn identify(&self) -> Result<Identity, Error> {
+        Identity::new(&self.credentials, self.on_behalf_of.as_ref())
     }
 }
 
@@ -170,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_can_not_work_is_refused_before_anything_is_sent() {
-        for url in ["", "localhost:50051", "https://example.com", "unix:/tmp/x"] {
+        for url in ["", "localhost:50051", "unix:/tmp/x"] {
             assert!(matches!(Config::new(url).endpoint(), Err(Error::Config { .. })), "{url:?}");
         }
         for credentials in
@@ -180,4 +156,27 @@ mod tests {
             assert!(matches!(config.identify(), Err(Error::Config { .. })));
         }
     }
+
+    #[test]
+    fn a_bearer_token_goes_over_tls_or_stays_on_this_computer() {
+        let endpoint = |url: &str| Config::new(url).credentials(Credentials::bearer("planted")).endpoint();
+        for near in ["http://127.0.0.1:1", "http://127.9.9.9:1", "http://localhost:1", "http://[::1]:1"] {
+            assert!(endpoint(near).is_ok(), "{near}");
+        }
+        for far in ["http://10.0.0.1:1", "http://localhost.example.com:1", "http://[2001:db8::1]:1", "http://x"] {
+            let error = endpoint(far).unwrap_err().to_string();
+            assert!(error.contains("https://") && !error.contains("planted"), "{far}: {error}");
+        }
+    }
+
+    #[test]
+    fn tls_that_can_not_work_is_refused() {
+        let https = |tls| Config::new("https://127.0.0.1:1").tls(tls).endpoint().unwrap_err().to_string();
+        assert!(https(Tls::new().ca_pem("no PEM")).contains("authorities"));
+        assert!(https(Tls::new().ca_pem(PEM).client_pem("no PEM", "")).contains("client certificate"));
+        assert!(https(Tls::new().ca_pem(PEM).client_pem(PEM, "planted")).contains("private key"));
+        assert!(Config::new("http://127.0.0.1:1").tls(Tls::new()).endpoint().is_err());
+    }
+
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 }

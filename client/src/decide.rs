@@ -33,6 +33,13 @@ impl Decide {
         Self::new(approval_id, Decision::Reject)
     }
 
+    /// One of the rule's own outcomes, by its name; whether that is for or against, the rule says.
+    pub fn outcome(approval_id: impl Into<String>, outcome: impl Into<String>) -> Self {
+        let mut decide = Self::new(approval_id, Decision::Unspecified);
+        decide.0.outcome = outcome.into();
+        decide
+    }
+
     /// Why. At most 4,096 bytes.
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.0.comment = comment.into();

@@ -6,7 +6,7 @@ use tonic_types::StatusExt;
 
 use crate::Reason;
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,14 @@ pub enum Error {
     Config {
         /// What is wrong, and with which value.
         what: String,
+    },
+    /// The caller's credentials could not be had. Nothing was sent.
+    #[error("{what}")]
+    Credentials {
+        /// What was tried.
+        what: String,
+        /// What the file system, or the callback, said.
+        source: Source,
     },
     /// No connection to the server could be made. Nothing was sent.
     #[error("can't connect to {server}")]
@@ -81,6 +89,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Config { .. } => Code::InvalidArgument,
+            Self::Credentials { .. } => Code::Unauthenticated,
             Self::Connect { .. } | Self::ConnectionLost { .. } => Code::Unavailable,
             Self::Timeout { .. } => Code::DeadlineExceeded,
             Self::Refused(refusal) => refusal.code,
@@ -120,7 +129,9 @@ impl Error {
     /// have had its effect although it failed so.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::ConnectionLost { .. } | Self::Timeout { .. } => true,
+            Self::Credentials { .. } | Self::Connect { .. } | Self::ConnectionLost { .. } | Self::Timeout { .. } => {
+                true
+            }
             Self::Refused(refusal) => refusal.retry_delay.is_some() || refusal.code == Code::Unavailable,
             Self::Config { .. } | Self::Protocol { .. } => false,
         }

@@ -21,14 +21,22 @@
 //! ```
 #![warn(missing_docs)]
 
+mod access;
+mod actions;
 mod approvals;
 mod backoff;
+mod call;
 mod client;
 mod config;
+mod credentials;
 mod decide;
 mod error;
+mod events;
+mod explain;
 mod list;
 mod reason;
+mod secret;
+mod tls;
 mod watch;
 mod workflows;
 
@@ -39,11 +47,17 @@ pub use prost_types;
 /// The gRPC codes of [`Error::code`].
 pub use tonic::Code;
 
+pub use access::{CreateToken, CreatedToken};
+pub use actions::{Cancel, Hold, Reassign, Withdraw};
 pub use client::Client;
-pub use config::{Config, Credentials};
+pub use config::Config;
+pub use credentials::{BearerToken, Credentials};
 pub use decide::{Decide, Decided};
 pub use error::{Error, FieldViolation, Refusal};
+pub use events::{Events, EventsPage, ExportEvents};
 pub use list::{Filter, List, Page};
 pub use reason::Reason;
+pub use secret::Secret;
+pub use tls::Tls;
 pub use watch::{View, Watch, WatchEvent, WatchStream};
 pub use workflows::{ApplyEvent, StartExecution};

@@ -41,6 +41,10 @@ macro_rules! reasons {
 reasons! {
     /// The caller did not say who they are, or not in a way that the server accepts.
     Unauthenticated = "UNAUTHENTICATED",
+    /// No role of the caller's allows the call. Metadata: `permission`.
+    PermissionMissing = "PERMISSION_MISSING",
+    /// The caller has reached one of its limits. Metadata: `limit`.
+    LimitExceeded = "LIMIT_EXCEEDED",
     /// The store did not answer; nothing was changed.
     StoreUnavailable = "STORE_UNAVAILABLE",
     /// The server is draining.
@@ -57,20 +61,38 @@ reasons! {
     ApprovalNotFound = "APPROVAL_NOT_FOUND",
     /// The approval is final. Metadata: `status`, `decided_by`, `decided_at`.
     AlreadyDecided = "ALREADY_DECIDED",
+    /// Nobody may decide now. Metadata: `until`, `reason`.
+    OnHold = "ON_HOLD",
+    /// Somebody else has claimed it. Metadata: `assignee`, `until`.
+    Claimed = "CLAIMED",
+    /// The caller is an approver of a stage that is met, or not yet open. Metadata: `stages`.
+    StageNotOpen = "STAGE_NOT_OPEN",
     /// The rule does not let the caller decide.
     NotAnApprover = "NOT_AN_APPROVER",
     /// The caller asked for this approval and may not approve it.
     SelfApproval = "SELF_APPROVAL",
+    /// Only its requester or an operator may cancel it.
+    NotTheRequester = "NOT_THE_REQUESTER",
+    /// Whoever gets it gave it away before, or it was given on too often.
+    ReassignmentLoop = "REASSIGNMENT_LOOP",
     /// The approval changed since it was read. Metadata: `etag`.
     EtagMismatch = "ETAG_MISMATCH",
     /// The rule asks for a comment.
     CommentRequired = "COMMENT_REQUIRED",
+    /// The rule has no outcome of that name. Metadata: `outcomes`.
+    OutcomeUnknown = "OUTCOME_UNKNOWN",
+    /// The response does not fit the rule's schema; the [violations](crate::Error::field_violations) name the places.
+    ResponseInvalid = "RESPONSE_INVALID",
     /// The request id was used with another body.
     RequestIdReused = "REQUEST_ID_REUSED",
     /// The prefix of an id fits several approvals. Metadata: `matches`, the first few.
     AmbiguousId = "AMBIGUOUS_ID",
     /// A page token is not of this server's making, or of another query.
     PageTokenInvalid = "PAGE_TOKEN_INVALID",
+    /// An API token of that name exists.
+    ApiTokenExists = "API_TOKEN_EXISTS",
+    /// No such API token.
+    ApiTokenNotFound = "API_TOKEN_NOT_FOUND",
     /// AWS did not answer, or throttled.
     AwsUnavailable = "AWS_UNAVAILABLE",
     /// AWS refused the server's own credentials. Metadata: `operation`.
@@ -107,5 +129,28 @@ mod tests {
             assert_eq!(&Reason::from(reason.as_str()), reason);
         }
         assert_eq!(Reason::from("MADE_UP_LATER"), Reason::Other("MADE_UP_LATER".into()));
+    }
+
+    #[test]
+    fn every_reason_that_the_api_names_is_known() {
+        let protos = [
+            include_str!("../../proto/approve/v1/access.proto"),
+            include_str!("../../proto/approve/v1/approvals.proto"),
+            include_str!("../../proto/approve/v1/audit.proto"),
+            include_str!("../../proto/approve/v1/workflows.proto"),
+        ];
+        let codes = (1..=16).map(|code| format!("{:?}", tonic::Code::from(code)).to_uppercase()).collect::<Vec<_>>();
+        let mut named = 0;
+        for line in protos.iter().flat_map(|proto| proto.lines()).filter_map(|line| line.trim().strip_prefix("//")) {
+            let words: Vec<_> = line.split([' ', '/', ',', ';', '.', ':']).filter(|word| !word.is_empty()).collect();
+            for pair in words.windows(2) {
+                let is_code = codes.contains(&pair[0].replace('_', ""));
+                if is_code && pair[1].contains('_') && pair[1].chars().all(|c| c.is_ascii_uppercase() || c == '_') {
+                    named += 1;
+                    assert!(!matches!(Reason::from(pair[1]), Reason::Other(_)), "{line}");
+                }
+            }
+        }
+        assert!(named > 40, "{named}");
     }
 }

@@ -7,9 +7,8 @@ use approve_proto::v1::{
 };
 use futures::{Stream, StreamExt, stream};
 use tokio::time::Instant;
-use tonic::{Request, Response, Status};
 
-use crate::{Client, Error};
+use crate::{Client, Error, call::Repeat};
 
 /// One step of applying a workflow, or its end.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,15 +50,6 @@ impl StartExecution {
 }
 
 impl Client {
-    /// Makes one call within the request timeout.
-    pub(crate) async fn unary<M, R, F>(&self, message: M, send: impl FnOnce(Request<M>) -> F) -> Result<R, Error>
-    where
-        F: Future<Output = Result<Response<R>, Status>>,
-    {
-        let timeout = self.config().request_timeout;
-        self.call(message, timeout, Instant::now() + timeout, send).await
-    }
-
     /// Brings a workflow's AWS resources to what the spec says, and reports each as it is worked on. With `adopt`,
     /// resources of these names that are not the server's are taken over. Idempotent: after a failure, apply again.
     ///
@@ -78,9 +68,10 @@ impl Client {
         let message = ApplyWorkflowRequest { spec: Some(spec), adopt };
         let opened = stream::once(async move {
             let deadline = Instant::now() + timeout;
-            let mut service = client.workflows();
             let responses = client
-                .call(message, timeout, deadline, |request| async move { service.apply_workflow(request).await })
+                .call(timeout, Repeat::Untouched, client.workflows(), message, |mut service, request| async move {
+                    service.apply_workflow(request).await
+                })
                 .await?;
             Ok::<_, Error>(apply_events(client, responses, timeout, deadline))
         });
@@ -92,9 +83,8 @@ impl Client {
     /// # Errors
     /// As above.
     pub async fn get_workflow(&self, name: impl Into<String>) -> Result<Workflow, Error> {
-        let mut service = self.workflows();
         let message = GetWorkflowRequest { name: name.into() };
-        self.unary(message, |request| async move { service.get_workflow(request).await })
+        self.unary(self.workflows(), message, |mut service, request| async move { service.get_workflow(request).await })
             .await?
             .workflow
             .ok_or(Error::Protocol { missing: "workflow" })
@@ -105,9 +95,11 @@ impl Client {
     /// # Errors
     /// Only those that every call may have.
     pub async fn list_workflows(&self) -> Result<Vec<Workflow>, Error> {
-        let mut service = self.workflows();
-        let response =
-            self.unary(ListWorkflowsRequest {}, |request| async move { service.list_workflows(request).await }).await?;
+        let response = self
+            .unary(self.workflows(), ListWorkflowsRequest {}, |mut service, request| async move {
+                service.list_workflows(request).await
+            })
+            .await?;
         Ok(response.workflows)
     }
 
@@ -120,9 +112,8 @@ impl Client {
     pub async fn destroy_workflow(&self, name: impl Into<String>, force: bool) -> Result<Vec<ResourceStep>, Error> {
         let message = DestroyWorkflowRequest { name: name.into(), force };
         let timeout = self.config().provisioning_timeout;
-        let mut service = self.workflows();
         let response = self
-            .call(message, timeout, Instant::now() + timeout, |request| async move {
+            .call(timeout, Repeat::Untouched, self.workflows(), message, |mut service, request| async move {
                 service.destroy_workflow(request).await
             })
             .await?;
@@ -136,8 +127,12 @@ impl Client {
     /// [`ExecutionAlreadyExists`](crate::Reason::ExecutionAlreadyExists),
     /// [`InvalidField`](crate::Reason::InvalidField).
     pub async fn start_execution(&self, start: StartExecution) -> Result<StartExecutionResponse, Error> {
-        let mut service = self.workflows();
-        self.unary(start.0, |request| async move { service.start_execution(request).await }).await
+        self.unary(
+            self.workflows(),
+            start.0,
+            |mut service, request| async move { service.start_execution(request).await },
+        )
+        .await
     }
 
     /// Returns one execution, by its ARN, or by its name and workflow. The workflow may be empty where there is only
@@ -152,11 +147,14 @@ impl Client {
         workflow: impl Into<String>,
     ) -> Result<Execution, Error> {
         let message = GetExecutionRequest { execution: execution.into(), workflow: workflow.into() };
-        let mut service = self.workflows();
-        self.unary(message, |request| async move { service.get_execution(request).await })
-            .await?
-            .execution
-            .ok_or(Error::Protocol { missing: "execution" })
+        self.unary(
+            self.workflows(),
+            message,
+            |mut service, request| async move { service.get_execution(request).await },
+        )
+        .await?
+        .execution
+        .ok_or(Error::Protocol { missing: "execution" })
     }
 }
 

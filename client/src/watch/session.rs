@@ -7,6 +7,8 @@
 //! | lost in a snapshot                   | none         | the same; Reset is due if anything was told    |
 //! | REVISION_COMPACTED, with a token     | dropped      | open again at once; Reset is due               |
 //! | RESUME_TOKEN_INVALID, token our own  | dropped      | open again at once; Reset is due               |
+//! | UNAUTHENTICATED, once after a        | kept         | Disconnected; open again after a wait, with a  |
+//! | message, credentials renewable       |              | new token                                      |
 //! | an error that a new try won't mend   |              | the error, and the end                         |
 
 use std::{sync::Arc, time::Duration};
@@ -25,6 +27,9 @@ pub(crate) struct Session {
     /// Whether the consumer holds something that a snapshot would have to replace.
     told: bool,
     reset_due: bool,
+    /// Whether an UNAUTHENTICATED may be no more than an old token.
+    may_renew: bool,
+    renewable: bool,
     backoff: Backoff,
 }
 
@@ -40,13 +45,16 @@ pub(crate) enum Next {
 }
 
 impl Session {
-    pub(crate) fn new(token: Option<String>, backoff: Backoff) -> Self {
+    /// `renewable`: whether the caller's credentials may be others later.
+    pub(crate) fn new(token: Option<String>, renewable: bool, backoff: Backoff) -> Self {
         Self {
             token_given: token.is_some(),
             // Whoever resumes holds what came before the token.
             told: token.is_some(),
             token,
             reset_due: false,
+            may_renew: false,
+            renewable,
             backoff,
         }
     }
@@ -62,6 +70,7 @@ impl Session {
         message: StreamPendingApprovalsResponse,
     ) -> impl Iterator<Item = WatchEvent> + use<> {
         self.backoff.reset();
+        self.may_renew = self.renewable;
         let reset = std::mem::take(&mut self.reset_due).then(|| {
             self.told = false;
             WatchEvent::Reset
@@ -92,7 +101,8 @@ impl Session {
             self.reset_due = self.told;
             return Next::Reopen;
         }
-        if !may_pass(&cause) {
+        let renew = cause.code() == Code::Unauthenticated && std::mem::take(&mut self.may_renew);
+        if !renew && !may_pass(&cause) {
             return Next::Fail(cause);
         }
         if self.token.is_none() {
@@ -117,7 +127,9 @@ impl Session {
 /// Whether opening the stream again may go better.
 fn may_pass(error: &Error) -> bool {
     match error {
-        Error::Connect { .. } | Error::ConnectionLost { .. } | Error::Timeout { .. } => true,
+        Error::Credentials { .. } | Error::Connect { .. } | Error::ConnectionLost { .. } | Error::Timeout { .. } => {
+            true
+        }
         Error::Config { .. } | Error::Protocol { .. } => false,
         Error::Refused(refusal) => match refusal.code {
             Code::Ok

@@ -9,7 +9,7 @@ use std::{
 use approve_proto::v1::StreamPendingApprovalsResponse;
 use futures::{Stream, future::BoxFuture};
 use tokio::time::{Instant, Sleep};
-use tonic::{Response, Status, Streaming};
+use tonic::Streaming;
 
 use super::{
     Watch, WatchEvent,
@@ -31,7 +31,7 @@ pub struct WatchStream {
 
 enum State {
     Closed,
-    Opening(BoxFuture<'static, Result<Response<Responses>, Status>>, Silence),
+    Opening(BoxFuture<'static, Result<Responses, Error>>, Silence),
     Open(Box<Responses>, Silence),
     Waiting(Pin<Box<Sleep>>),
     Ended,
@@ -40,13 +40,8 @@ enum State {
 impl WatchStream {
     pub(crate) fn new(client: Client, watch: Watch) -> Self {
         let backoff = Backoff::new(watch.reconnect_min, watch.reconnect_max);
-        Self {
-            client,
-            session: Session::new(watch.resume_token.clone(), backoff),
-            watch,
-            state: State::Closed,
-            events: VecDeque::new(),
-        }
+        let session = Session::new(watch.resume_token.clone(), client.identity().is_renewable(), backoff);
+        Self { client, session, watch, state: State::Closed, events: VecDeque::new() }
     }
 
     /// Where to go on after the event that was taken last, with [`Watch::resume_token`], in this process or another.
@@ -57,9 +52,15 @@ impl WatchStream {
 
     fn open(&self) -> State {
         let request = self.watch.request(self.session.resume_token());
-        let mut service = self.client.approvals();
-        let opening = async move { service.stream_pending_approvals(request).await };
-        State::Opening(Box::pin(opening), Silence::new(self.watch.silence()))
+        let (client, silence) = (self.client.clone(), self.watch.silence());
+        let opening = async move {
+            client
+                .open(silence, client.approvals(), request, |mut service, request| async move {
+                    service.stream_pending_approvals(request).await
+                })
+                .await
+        };
+        State::Opening(Box::pin(opening), Silence::new(silence))
     }
 
     fn lost(&mut self, cause: Error) -> Option<Error> {
@@ -94,11 +95,11 @@ impl Stream for WatchStream {
                     continue;
                 }
                 State::Opening(opening, silent) => match opening.as_mut().poll(cx) {
-                    Poll::Ready(Ok(response)) => {
-                        this.state = State::Open(Box::new(response.into_inner()), Silence::new(silence));
+                    Poll::Ready(Ok(responses)) => {
+                        this.state = State::Open(Box::new(responses), Silence::new(silence));
                         continue;
                     }
-                    Poll::Ready(Err(status)) => this.client.error(status, silence),
+                    Poll::Ready(Err(error)) => error,
                     Poll::Pending => ready!(silent.poll(cx)),
                 },
                 State::Open(responses, silent) => match Pin::new(&mut **responses).poll_next(cx) {

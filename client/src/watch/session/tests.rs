@@ -12,7 +12,7 @@ const MIN: Duration = Duration::from_millis(100);
 const MAX: Duration = Duration::from_secs(10);
 
 fn session(token: Option<&str>) -> Session {
-    Session::new(token.map(str::to_owned), Backoff::new(MIN, MAX))
+    Session::new(token.map(str::to_owned), false, Backoff::new(MIN, MAX))
 }
 
 fn response(change: Change, token: &str) -> StreamPendingApprovalsResponse {
