@@ -105,9 +105,9 @@ impl Identity {
         }
         if let Some(token) = token {
             let mut value: MetadataValue<Ascii> = Some(token.expose())
-                .filter(|token| !token.is_empty())
+                .filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()))
                 .and_then(|token| format!("Bearer {token}").parse().ok())
-                .ok_or_else(|| Error::config("the bearer token is empty, or not printable ASCII on one line"))?;
+                .ok_or_else(|| Error::config("the bearer token is empty, or not one word of printable ASCII"))?;
             value.set_sensitive(true);
             metadata.insert("authorization", value);
         }

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test's own helper")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod secure;
+mod services;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -12,12 +15,16 @@ use std::{
 use approve_client::{
     Approval, Client, Config, Credentials,
     proto::{
-        ApplyWorkflowRequest, ApplyWorkflowResponse, Bookmark, DecideRequest, DecideResponse, DestroyWorkflowRequest,
-        DestroyWorkflowResponse, GetApprovalRequest, GetApprovalResponse, GetExecutionRequest, GetExecutionResponse,
-        GetWorkflowRequest, GetWorkflowResponse, ListApprovalsRequest, ListApprovalsResponse, ListWorkflowsRequest,
-        ListWorkflowsResponse, StartExecutionRequest, StartExecutionResponse, StreamPendingApprovalsRequest,
-        StreamPendingApprovalsResponse,
+        ApplyWorkflowRequest, ApplyWorkflowResponse, AuditEvent, Bookmark, CancelApprovalRequest,
+        CancelApprovalResponse, ClaimApprovalRequest, ClaimApprovalResponse, DecideRequest, DecideResponse,
+        DestroyWorkflowRequest, DestroyWorkflowResponse, ExportEventsResponse, GetApprovalRequest, GetApprovalResponse,
+        GetExecutionRequest, GetExecutionResponse, GetWorkflowRequest, GetWorkflowResponse, ListApprovalsRequest,
+        ListApprovalsResponse, ListWorkflowsRequest, ListWorkflowsResponse, StartExecutionRequest,
+        StartExecutionResponse, StreamPendingApprovalsRequest, StreamPendingApprovalsResponse, WithdrawVoteRequest,
+        WithdrawVoteResponse,
+        access_service_server::AccessServiceServer,
         approval_service_server::{ApprovalService, ApprovalServiceServer},
+        audit_service_server::AuditServiceServer,
         stream_pending_approvals_response::Change,
         workflow_service_server::{WorkflowService, WorkflowServiceServer},
     },
@@ -58,6 +65,16 @@ pub(crate) struct State {
     /// The responses of one ApplyWorkflow.
     pub apply: Vec<Result<ApplyWorkflowResponse, Status>>,
     pub apply_requests: Vec<ApplyWorkflowRequest>,
+    /// Calls beside those above, by name and what tells two of them apart.
+    pub acted: Vec<(&'static str, String)>,
+    /// What those calls are refused with, one each; then they succeed.
+    pub refusals: VecDeque<Status>,
+    pub events: Vec<AuditEvent>,
+    /// The responses of one ExportEvents; it stays open after them where it should.
+    pub export: Vec<Result<ExportEventsResponse, Status>>,
+    pub export_stalls: bool,
+    /// The only bearer token that is taken, if one is asked for.
+    pub bearer: Option<String>,
     pub metadata: Option<MetadataMap>,
     /// Whether connections are refused.
     pub down: bool,
@@ -82,7 +99,8 @@ impl Fake {
 
     /// A client that connects to this server, as user:ana in finance.
     pub(crate) fn client(&self) -> Client {
-        self.client_with(Config::new("http://fake"))
+        let me = Credentials::asserted("user:ana", ["finance", "legal"]);
+        self.client_with(Config::new("http://fake").credentials(me))
     }
 
     pub(crate) fn client_with(&self, config: Config) -> Client {
@@ -92,8 +110,28 @@ impl Fake {
             async move { connection.map(TokioIo::new) }
         });
         let channel = Endpoint::from_static("http://fake").connect_with_connector_lazy(connect);
-        let config = config.credentials(Credentials::asserted("user:ana", ["finance", "legal"]));
         Client::with_channel(channel, config).unwrap()
+    }
+
+    /// Takes a call: keeps its metadata, and refuses it where it has not the right token.
+    fn admit<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let mut state = self.state();
+        let metadata = request.metadata();
+        state.metadata = Some(metadata.clone());
+        let Some(bearer) = &state.bearer else { return Ok(()) };
+        let sent = metadata.get("authorization").and_then(|value| value.to_str().ok());
+        if sent == Some(&format!("Bearer {bearer}")) {
+            Ok(())
+        } else {
+            Err(refusal(Code::Unauthenticated, "UNAUTHENTICATED"))
+        }
+    }
+
+    fn act(&self, what: &'static str, detail: impl Into<String>) -> Result<Option<Approval>, Status> {
+        let mut state = self.state();
+        let detail = detail.into();
+        state.acted.push((what, detail));
+        state.refusals.pop_front().map_or(Ok(Some(approval("a"))), Err)
     }
 
     fn accept(&self) -> std::io::Result<tokio::io::DuplexStream> {
@@ -107,6 +145,8 @@ impl Fake {
         let serve = Server::builder()
             .add_service(ApprovalServiceServer::new(self.clone()))
             .add_service(WorkflowServiceServer::new(self.clone()))
+            .add_service(AccessServiceServer::new(self.clone()))
+            .add_service(AuditServiceServer::new(self.clone()))
             .serve_with_incoming(incoming);
         // What the server spawns ends when the wire does.
         let wire = tokio::spawn(async move {
@@ -126,9 +166,9 @@ impl ApprovalService for Fake {
         &self,
         request: Request<StreamPendingApprovalsRequest>,
     ) -> Result<Response<BoxStream<StreamPendingApprovalsResponse>>, Status> {
+        self.admit(&request)?;
         let script = {
             let mut state = self.state();
-            state.metadata = Some(request.metadata().clone());
             state.stream_requests.push(request.into_inner());
             state.streams.pop_front().unwrap_or_default()
         };
@@ -160,9 +200,9 @@ impl ApprovalService for Fake {
     }
 
     async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
+        self.admit(&request)?;
         let answer = {
             let mut state = self.state();
-            state.metadata = Some(request.metadata().clone());
             state.decide_requests.push(request.into_inner());
             state.decisions.pop_front()
         };
@@ -180,6 +220,7 @@ impl ApprovalService for Fake {
         &self,
         request: Request<GetApprovalRequest>,
     ) -> Result<Response<GetApprovalResponse>, Status> {
+        self.admit(&request)?;
         let id = request.into_inner().approval_id;
         let state = self.state();
         match state.approvals.iter().find(|approval| approval.id == id) {
@@ -200,6 +241,31 @@ impl ApprovalService for Fake {
         let approvals = state.approvals[start..end].to_vec();
         state.list_requests.push(request);
         Ok(Response::new(ListApprovalsResponse { approvals, next_page_token }))
+    }
+
+    async fn withdraw_vote(
+        &self,
+        request: Request<WithdrawVoteRequest>,
+    ) -> Result<Response<WithdrawVoteResponse>, Status> {
+        let approval = self.act("withdraw", request.into_inner().request_id)?;
+        Ok(Response::new(WithdrawVoteResponse { approval }))
+    }
+
+    async fn claim_approval(
+        &self,
+        request: Request<ClaimApprovalRequest>,
+    ) -> Result<Response<ClaimApprovalResponse>, Status> {
+        let seconds = request.into_inner().duration.map(|duration| duration.seconds);
+        let approval = self.act("claim", format!("{seconds:?}"))?;
+        Ok(Response::new(ClaimApprovalResponse { approval }))
+    }
+
+    async fn cancel_approval(
+        &self,
+        request: Request<CancelApprovalRequest>,
+    ) -> Result<Response<CancelApprovalResponse>, Status> {
+        let approval = self.act("cancel", request.into_inner().request_id)?;
+        Ok(Response::new(CancelApprovalResponse { approval }))
     }
 }
 
@@ -260,6 +326,13 @@ pub(crate) fn bookmark(synced: bool, token: &str) -> Say {
         change: Some(Change::Bookmark(Bookmark { synced, revision: 1 })),
         resume_token: token.to_owned(),
     }))
+}
+
+/// A refusal that asks to wait.
+pub(crate) fn later(code: Code, reason: &str, wait: Duration) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, approve_proto::ERROR_DOMAIN, []);
+    details.set_retry_info(Some(wait));
+    Status::with_error_details(code, "refused for now", details)
 }
 
 pub(crate) fn refusal(code: Code, reason: &str) -> Status {
