@@ -15,10 +15,11 @@ use tonic::transport::{Server, server::TcpIncoming};
 use tracing::{info, warn};
 
 use crate::{
+    auth::Authenticator,
     clock::{SharedClock, SystemClock},
     config::{self, Config, ConfigError},
     entropy::SystemEntropy,
-    grpc::{self, Approvals, WorkflowCalls},
+    grpc::{self, Approvals, Gate, WorkflowCalls},
     provision::{SdkControlPlane, Spec},
     shutdown::{Drain, Ended, Signals},
     stepfunctions::{self, Sdk},
@@ -146,7 +147,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), AppE
         None => None,
     };
     let parts = Base::open(&config, &aws).await?.start(&config);
-    let running = parts.serve(listener, metrics).await?;
+    let running = parts.serve(&config, listener, metrics).await?;
     write_ready(ready_file, &Ready { grpc: Some(running.url()), aws: None, state_machine_arn: None, pid: pid() })?;
     info!(grpc = running.url(), data = %config.data_dir.display(), "serving");
     running.until_stopped(&mut signals, &config.shutdown).await
@@ -171,7 +172,7 @@ pub async fn dev(options: DevOptions) -> Result<(), AppError> {
     };
     let base = Base::open(&config, &aws).await?;
     let workflow = provision_again(&base.provisioner).await?;
-    let running = base.start(&config).serve(listener, None).await?;
+    let running = base.start(&config).serve(&config, listener, None).await?;
     let state_machine = workflow.record.state_machine_arn.as_str();
     let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     print_ready(&running.url(), &endpoint, state_machine, &data_dir);
@@ -336,7 +337,12 @@ struct Parts {
 }
 
 impl Parts {
-    async fn serve(self, listener: TcpListener, metrics: Option<TcpListener>) -> Result<Running, AppError> {
+    async fn serve(
+        self,
+        config: &Config,
+        listener: TcpListener,
+        metrics: Option<TcpListener>,
+    ) -> Result<Running, AppError> {
         let address =
             listener.local_addr().map_err(|error| AppError::system("cannot tell the address")(error.into()))?;
         let closing = CancellationToken::new();
@@ -362,10 +368,12 @@ impl Parts {
             let (hub, stop) = (Arc::clone(&self.hub), hub_stop.clone());
             async move { hub.run(stop).await }
         });
+        let gate = Gate { authenticator: Arc::new(Authenticator::new(config)) };
         let server = Server::builder()
             .tcp_nodelay(true)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .layer(gate)
             .add_routes(routes)
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener).with_nodelay(Some(true)),

@@ -10,6 +10,7 @@ mod origin;
 mod properties;
 mod request;
 mod rule;
+mod scope;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,6 +27,7 @@ pub use self::{
         ApproverSet, CommentPolicy, ExpiryAction, Ineligible, MAX_APPROVERS, MAX_COUNT, Person, RejectAction, Rule,
         RuleError, RuleRequest, Verdict,
     },
+    scope::{NotAPattern, Scope, WorkflowPattern},
 };
 
 /// Where an approval stands.

@@ -62,7 +62,7 @@ impl WorkflowPattern {
 
 /// The approvals of some workflows that have some labels. The default is all approvals.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Scope {
     /// Of a workflow that fits one of these. Empty: of any.
     pub workflows: Vec<WorkflowPattern>,
@@ -105,14 +105,16 @@ impl Scope {
         let workflows = match (self.workflows.as_slice(), other.workflows.as_slice()) {
             ([], any) | (any, []) => any.to_vec(),
             (own, theirs) => {
-                let narrower = |one: &WorkflowPattern| {
-                    theirs.iter().filter_map(move |two| match (one.covers(two), two.covers(one)) {
-                        (true, _) => Some(two.clone()),
-                        (false, true) => Some(one.clone()),
-                        (false, false) => None,
-                    })
-                };
-                let mut both: Vec<_> = own.iter().flat_map(|one| narrower(one).collect::<Vec<_>>()).collect();
+                let mut both = Vec::new();
+                for one in own {
+                    for two in theirs {
+                        if one.covers(two) {
+                            both.push(two.clone());
+                        } else if two.covers(one) {
+                            both.push(one.clone());
+                        }
+                    }
+                }
                 both.sort_unstable();
                 both.dedup();
                 if both.is_empty() {

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod convert;
+mod gate;
 mod status;
 mod token;
 mod workflows;
@@ -15,7 +16,7 @@ use approve_proto::{
 use tonic::{metadata::MetadataMap, service::Routes};
 use tonic_health::server::HealthReporter;
 
-pub(crate) use self::{approvals::Approvals, workflows::WorkflowCalls};
+pub(crate) use self::{approvals::Approvals, gate::Gate, workflows::WorkflowCalls};
 
 /// The longest message that is taken: a definition of 1 MiB, or an input of 256 KiB, with what is around it.
 const MAX_MESSAGE_BYTES: usize = 2 * 1024 * 1024;

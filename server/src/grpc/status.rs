@@ -79,10 +79,7 @@ impl From<ApiError> for Status {
         let message = error.to_string();
         let mut report = Report::default();
         let code = match error {
-            ApiError::Auth(AuthError::Missing | AuthError::Malformed { .. }) => {
-                report.reason("UNAUTHENTICATED");
-                Code::Unauthenticated
-            }
+            ApiError::Auth(error) => auth(error, &mut report),
             ApiError::Refused(refusal) => refused(refusal, &mut report),
             ApiError::Store(error) => store(&error, &mut report),
             ApiError::Watch(error) => watch(error, &mut report),
@@ -133,6 +130,31 @@ impl From<ApiError> for Status {
             }
         };
         report.into_status(code, message)
+    }
+}
+
+fn auth(error: AuthError, report: &mut Report) -> Code {
+    match error {
+        AuthError::Missing
+        | AuthError::NothingShown(_)
+        | AuthError::Malformed { .. }
+        | AuthError::NotBelieved(_)
+        | AuthError::Refused(_) => {
+            report.reason("UNAUTHENTICATED");
+            Code::Unauthenticated
+        }
+        AuthError::Undecided(_) => {
+            report.reason("IDENTITY_UNAVAILABLE").retry();
+            Code::Unavailable
+        }
+        AuthError::Permission(permission) => {
+            report.reason("PERMISSION_MISSING").with("permission", permission.name());
+            Code::PermissionDenied
+        }
+        AuthError::Limit { limit, retry_after } => {
+            report.reason("LIMIT_EXCEEDED").with("limit", limit).retry_after(retry_after);
+            Code::ResourceExhausted
+        }
     }
 }
 
@@ -246,7 +268,7 @@ struct Report {
     reason: &'static str,
     metadata: HashMap<String, String>,
     violations: Vec<FieldViolation>,
-    retry: bool,
+    retry: Option<Duration>,
 }
 
 impl Report {
@@ -261,7 +283,11 @@ impl Report {
     }
 
     fn retry(&mut self) {
-        self.retry = true;
+        self.retry_after(RETRY);
+    }
+
+    fn retry_after(&mut self, after: Duration) {
+        self.retry = Some(after);
     }
 
     fn violation(&mut self, field: impl Into<String>, problem: impl Into<String>) {
@@ -280,8 +306,8 @@ impl Report {
         if !self.violations.is_empty() {
             details.set_bad_request(self.violations);
         }
-        if self.retry {
-            details.set_retry_info(Some(RETRY));
+        if let Some(after) = self.retry {
+            details.set_retry_info(Some(after));
         }
         Status::with_error_details(code, message, details)
     }

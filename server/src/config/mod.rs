@@ -1,5 +1,10 @@
 //! Settings of `serve`: defaults, then the TOML file, then the environment, then flags. Unknown keys are refused.
 
+mod identity;
+mod limits;
+#[cfg(test)]
+mod tests;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -12,6 +17,13 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    identity::{
+        Auth, CertificateMap, CertificateName, Certificates, IdentityMode, Jwt, JwtAlgorithm, PrincipalKind, Role, Tls,
+    },
+    limits::Limits,
+};
+
 /// Environment variables of this prefix are settings: `APPROVE_SERVER__AWS__REGION` is `aws.region`.
 pub const ENVIRONMENT_PREFIX: &str = "APPROVE_SERVER__";
 
@@ -19,7 +31,7 @@ pub const ENVIRONMENT_PREFIX: &str = "APPROVE_SERVER__";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where gRPC is served. Loopback only.
+    /// Where gRPC is served. Beyond loopback only with TLS, and callers that show who they are.
     pub listen: SocketAddr,
     /// Where `/metrics` is served, over HTTP. Absent: nowhere.
     pub metrics_listen: Option<SocketAddr>,
@@ -33,6 +45,14 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// What is logged.
     pub log: Log,
+    /// How the API is encrypted. Absent: not at all.
+    pub tls: Option<Tls>,
+    /// How callers show who they are.
+    pub auth: Auth,
+    /// What they may do.
+    pub role: Vec<Role>,
+    /// What one caller may take of the server.
+    pub limits: Limits,
 }
 
 /// How AWS is reached. What is not set here comes from the usual chain: environment (`AWS_PROFILE` and the like), profile, SSO, instance.
@@ -132,6 +152,10 @@ impl Default for Config {
             worker: Worker::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+            tls: None,
+            auth: Auth::default(),
+            role: Vec::new(),
+            limits: Limits::default(),
         }
     }
 }
@@ -169,6 +193,10 @@ pub enum ConfigError {
     },
 }
 
+fn value_error(key: impl Into<String>, problem: impl Into<String>) -> ConfigError {
+    ConfigError::Value { key: key.into(), problem: problem.into(), origin: String::new() }
+}
+
 fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map(|key| format!("; did you mean {key:?}?")).unwrap_or_default()
 }
@@ -202,21 +230,9 @@ impl Config {
     }
 
     fn checked(self) -> Result<Self, ConfigError> {
-        let refuse = |key: &str, problem: String| {
-            Err(ConfigError::Value { key: key.to_owned(), problem, origin: String::new() })
-        };
-        if !self.listen.ip().is_loopback() {
-            return refuse(
-                "listen",
-                format!(
-                    "{} is not a loopback address. Callers are trusted to say who they are, so the server serves \
-                     127.0.0.1 and [::1] only; set listen = \"127.0.0.1:{}\" and put a proxy that authenticates \
-                     callers in front",
-                    self.listen,
-                    self.listen.port()
-                ),
-            );
-        }
+        let refuse = |key: &str, problem: String| Err(value_error(key, problem));
+        self.check_identity()?;
+        self.limits.check()?;
         let polls = 1..=1_000;
         if !polls.contains(&self.worker.min_polls) {
             return refuse("worker.min_polls", "expected 1 to 1,000: AWS allows no more per activity".to_owned());
@@ -290,50 +306,5 @@ fn explain(error: figment::Error) -> ConfigError {
             problem: kind.to_string(),
             origin,
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(text: &str) -> Result<Config, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("approve.toml");
-        std::fs::write(&file, text).unwrap();
-        Config::load(Some(&file), &Overrides::default()).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_the_nearest_one() {
-        let error = load("lisen = \"127.0.0.1:1\"").unwrap_err();
-        assert!(error.contains("\"lisen\"") && error.contains("did you mean \"listen\""), "{error}");
-        let error = load("[worker]\nmin_pols = 3").unwrap_err();
-        assert!(error.contains("\"worker.min_pols\"") && error.contains("\"worker.min_polls\""), "{error}");
-        assert!(error.contains("approve.toml"), "{error}");
-    }
-
-    #[test]
-    fn a_wrong_value_is_refused_by_name() {
-        let error = load("[worker]\nmin_polls = \"many\"").unwrap_err();
-        assert!(error.starts_with("worker.min_polls:"), "{error}");
-        let error = load("[worker]\nmin_polls = 0").unwrap_err();
-        assert!(error.starts_with("worker.min_polls:"), "{error}");
-        let error = load("listen = \"0.0.0.0:50051\"").unwrap_err();
-        assert!(error.contains("loopback") && error.contains("set listen"), "{error}");
-    }
-
-    #[test]
-    fn a_file_takes_the_place_of_defaults_only_where_it_speaks() {
-        let config = load("[worker]\nmin_polls = 3").unwrap();
-        assert_eq!(config.worker.min_polls, 3);
-        assert_eq!(config.worker.max_polls, Worker::default().max_polls);
-        assert_eq!(load("").unwrap(), Config::default());
-    }
-
-    #[test]
-    fn flags_come_last() {
-        let flags = Overrides { data_dir: Some("elsewhere".into()), ..Overrides::default() };
-        assert_eq!(Config::load(None, &flags).unwrap().data_dir, PathBuf::from("elsewhere"));
     }
 }
