@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod approval;
+pub mod audit;
 pub mod auth;
 pub mod clock;
 pub mod config;

@@ -119,13 +119,15 @@ impl Hub {
         let mut store_head = self.store.head();
         let mut cursor = *self.head.borrow();
         loop {
+            let newest = *store_head.borrow_and_update();
             match self.store.changes_after(cursor, PAGE).await {
                 Ok(Changes::Some(changes)) if !changes.is_empty() => {
                     cursor = changes.last().map_or(cursor, |change| change.revision);
                     self.publish(changes, cursor);
                     continue;
                 }
-                Ok(Changes::Some(_)) => {}
+                // Not every event changes an approval.
+                Ok(Changes::Some(_)) => cursor = cursor.max(newest),
                 // Cannot be: the hub follows closely. Begin anew from what is kept; cursors below it read the store.
                 Ok(Changes::Compacted(oldest)) => {
                     let mut tail = self.tail.write().unwrap_or_else(PoisonError::into_inner);

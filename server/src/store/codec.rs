@@ -47,6 +47,12 @@ struct State {
 }
 
 #[derive(Deserialize)]
+struct VotesOnly {
+    #[serde(default)]
+    votes: Vec<Vote>,
+}
+
+#[derive(Deserialize)]
 struct TaskOnly {
     task: Task,
 }
@@ -112,6 +118,12 @@ pub(super) fn decode_approval(
         task: state.task,
         delivery: state.delivery,
     })
+}
+
+/// The response of somebody's vote, in a state after it.
+pub(super) fn decode_response(state: &str, voter: &str) -> Result<Option<String>, StoreError> {
+    let votes = decode::<VotesOnly>(state)?.votes;
+    Ok(votes.into_iter().find(|vote| vote.voter.as_str() == voter).and_then(|vote| vote.response))
 }
 
 /// The task alone.

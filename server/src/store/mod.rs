@@ -8,6 +8,7 @@
 //! - Due work is found by index.
 
 mod admission;
+mod attempt;
 mod codec;
 #[cfg(test)]
 mod conformance;
@@ -24,7 +25,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::approval::{Approval, ApprovalId, Command, Event, Origin, Priority, Refusal, Status, TaskInput, TaskToken};
+use crate::{
+    approval::{Approval, ApprovalId, Command, Origin, Principal, Priority, Refusal, Status, TaskInput, TaskToken},
+    audit::{AdminEvent, ChainHead, Hash},
+};
 
 /// A point in the history of a store. 0 is before everything.
 pub type Revision = i64;
@@ -121,7 +125,7 @@ pub enum Executed {
         /// The revision of its last event.
         revision: Revision,
     },
-    /// It was refused; nothing was changed.
+    /// It was refused; no approval was changed.
     Refused(Refusal),
     /// The request key was used with another body.
     KeyReused,
@@ -149,15 +153,76 @@ pub enum Changes {
     Compacted(Revision),
 }
 
-/// One line of an approval's history.
+/// An event, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistoryEntry {
+pub struct Recorded {
     /// Its revision.
     pub revision: Revision,
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub event: Event,
+    /// Its record's exact text ([`crate::audit::Record`]).
+    pub record: String,
+    /// Its hash.
+    pub hash: Hash,
+    /// What is kept of the payloads that the record names by their SHA-256: by that one, their text. Empty unless asked
+    /// for.
+    pub payloads: BTreeMap<String, String>,
+}
+
+/// Which events. Fields combine with AND.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventQuery {
+    /// Of this approval.
+    pub approval: Option<ApprovalId>,
+    /// By this principal, or on behalf of it.
+    pub actor: Option<Principal>,
+    /// Of this workflow.
+    pub workflow: Option<String>,
+    /// Of one of these types; empty: any.
+    pub types: Vec<String>,
+    /// Not before then.
+    pub start: Option<Timestamp>,
+    /// Before then.
+    pub end: Option<Timestamp>,
+    /// Before this revision.
+    pub before: Option<Revision>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// A page of events, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventPage {
+    /// The events, without payloads.
+    pub events: Vec<Recorded>,
+    /// What `before` of the next page is; `None` at the end. A page may be short although more follow: a query that
+    /// matches little is looked for in bounded pieces.
+    pub next: Option<Revision>,
+}
+
+/// Which events to export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportRange {
+    /// From this revision, at least 1; `None`: from the oldest that is kept.
+    pub first: Option<Revision>,
+    /// Up to this one.
+    pub last: Revision,
+    /// With payloads.
+    pub payloads: bool,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// A piece of the record, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exported {
+    /// The first events of the range.
+    Some {
+        /// The hash before them.
+        previous: Hash,
+        /// The events; none only where the range has none. Fewer than asked for where payloads are long.
+        events: Vec<Recorded>,
+    },
+    /// The range begins with what is no longer kept; this is the newest revision that is not.
+    Compacted(Revision),
 }
 
 /// Which approvals. Fields combine with AND.
@@ -314,9 +379,12 @@ pub trait Store: Send + Sync + 'static {
     ///   approval is CANCELED or INVALID) is a new approval likewise, which takes the identity over.
     async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError>;
 
-    /// Carries out a command on an approval, by `approval::apply`; `origin` goes into the record of what happened. With a key that was used before, by the same caller
-    /// with the same fingerprint, answers what was answered then, for at least [`REQUEST_KEY_LIFE`]; only `Done` is
-    /// kept for that.
+    /// Carries out a command on an approval, by `approval::apply`; `origin` goes into the record of what happened. With a
+    /// key that was used before, by the same caller with the same fingerprint, answers what was answered then, for at
+    /// least [`REQUEST_KEY_LIFE`]; only `Done` is kept for that.
+    ///
+    /// What is not done is recorded as an attempt that was refused, unless the server itself is behind it: in bounds, by
+    /// [`crate::audit::Refusals`]. The head moves on; no approval changes, and there is no change to watch.
     async fn execute(
         &self,
         id: &ApprovalId,
@@ -338,10 +406,27 @@ pub trait Store: Send + Sync + 'static {
     /// A page of a list.
     async fn list(&self, query: ListQuery) -> Result<Page, StoreError>;
 
-    /// An approval's events, oldest first.
-    async fn history(&self, id: &ApprovalId) -> Result<Vec<HistoryEntry>, StoreError>;
+    /// Records something that changes no approval, of a workflow, of an approval, or of neither. A refused permission is
+    /// recorded in bounds, like any attempt that was refused.
+    async fn record(
+        &self,
+        origin: Origin,
+        workflow: Option<String>,
+        approval: Option<ApprovalId>,
+        event: AdminEvent,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
 
-    /// The newest revision that readers can see; changes as it does.
+    /// A page of events, newest first.
+    async fn events(&self, query: EventQuery) -> Result<EventPage, StoreError>;
+
+    /// A piece of the record.
+    async fn export(&self, range: ExportRange) -> Result<Exported, StoreError>;
+
+    /// The newest event's place and hash.
+    async fn chain_head(&self) -> Result<ChainHead, StoreError>;
+
+    /// The newest revision that readers can see; changes as it does, also where no approval does.
     fn head(&self) -> watch::Receiver<Revision>;
 
     /// Approvals that were PENDING at `as_of`, as they were then, by id, strictly after `after`, `limit` at most. Fewer

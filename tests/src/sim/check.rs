@@ -7,9 +7,11 @@ use std::{
 };
 
 use approve_server::{
-    approval::{Approval, ApprovalId, DeliveryState, Event, Status},
-    store::{HistoryEntry, Store as _},
+    approval::{Approval, ApprovalId, DeliveryState, Status},
+    audit::Hash,
+    store::{ExportRange, Exported, Recorded, Store},
 };
+use serde_json::Value;
 use sfn_local::engine::{EventDetail, ExecutionStatus};
 
 use super::{
@@ -51,11 +53,15 @@ pub(super) async fn check(
         acknowledged_holds(&ledger, &approvals, &mut wrong);
     }
     if let Some(running) = power.running() {
+        let mut histories: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for event in record(&*running.store, &mut wrong).await {
+            let event: Value = serde_json::from_str(&event.record).unwrap_or_default();
+            let approval = event["approval"].as_str().unwrap_or_default();
+            histories.entry(approval.to_owned()).or_default().push(event);
+        }
         for approval in &approvals {
-            match running.store.history(&approval.id).await {
-                Ok(history) => explained(approval, &history, prompt, &mut wrong),
-                Err(error) => wrong.push(format!("no history of {}: {error}", approval.id)),
-            }
+            let history = histories.get(approval.id.as_str()).map_or(&[][..], Vec::as_slice);
+            explained(approval, history, prompt, &mut wrong);
         }
     }
     wrong
@@ -173,20 +179,49 @@ fn acknowledged_holds(ledger: &Ledger, approvals: &[Arc<Approval>], wrong: &mut 
     }
 }
 
-/// The audit log explains every transition.
-fn explained(approval: &Approval, history: &[HistoryEntry], prompt: bool, wrong: &mut Vec<String>) {
+/// The whole record, if its chain holds.
+async fn record(store: &dyn Store, wrong: &mut Vec<String>) -> Vec<Recorded> {
+    let mut all: Vec<Recorded> = Vec::new();
+    let Ok(head) = store.chain_head().await else { return all };
+    let mut hash = Hash::ZERO;
+    while let Ok(Exported::Some { events, .. }) = store
+        .export(ExportRange {
+            first: all.last().map(|last| last.revision + 1),
+            last: head.revision,
+            payloads: true,
+            limit: 1_000,
+        })
+        .await
+        && !events.is_empty()
+    {
+        for event in events {
+            hash = hash.then(&event.record);
+            if event.hash != hash || event.revision != all.last().map_or(0, |last| last.revision) + 1 {
+                wrong.push(format!("the chain breaks at event {}", event.revision));
+            }
+            all.push(event);
+        }
+    }
+    if (hash, all.last().map_or(0, |last| last.revision)) != (head.hash, head.revision) {
+        wrong.push(format!("the chain ends at {}, and not with its head", head.revision));
+    }
+    all
+}
+
+/// The record explains every transition.
+fn explained(approval: &Approval, history: &[Value], prompt: bool, wrong: &mut Vec<String>) {
     let mut status = None;
     let mut tasks = 0;
     let mut delivered = false;
     for entry in history {
-        let next = match &entry.event {
-            Event::Requested { .. } => Some(Status::Pending),
-            Event::Refused { .. } => Some(Status::Invalid),
-            Event::Approved { .. } => Some(Status::Approved),
-            Event::Rejected { .. } => Some(Status::Rejected),
-            Event::Expired => Some(Status::Expired),
-            Event::Canceled { .. } => Some(Status::Canceled),
-            Event::TaskBound { .. } => {
+        let next = match entry["type"].as_str().unwrap_or_default() {
+            "requested" => Some(Status::Pending),
+            "invalid" => Some(Status::Invalid),
+            "approved" => Some(Status::Approved),
+            "rejected" => Some(Status::Rejected),
+            "expired" => Some(Status::Expired),
+            "canceled" => Some(Status::Canceled),
+            "task_bound" => {
                 // Without outages the outbox alone is enough: no decision has to wait for another task.
                 if prompt && status.is_some_and(Status::is_final) {
                     wrong.push(format!("{}: the decision waited for a retry's task", approval.id));
@@ -195,11 +230,11 @@ fn explained(approval: &Approval, history: &[HistoryEntry], prompt: bool, wrong:
                 tasks += 1;
                 None
             }
-            Event::Delivered => {
+            "delivered" => {
                 delivered = true;
                 None
             }
-            Event::Voted { .. } | Event::TaskDetached { .. } | Event::Undeliverable { .. } => None,
+            _ => None,
         };
         if let Some(next) = next {
             let allowed =

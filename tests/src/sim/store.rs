@@ -8,9 +8,10 @@ use std::sync::{
 
 use approve_server::{
     approval::{Approval, ApprovalId, Command, Origin},
+    audit::{AdminEvent, ChainHead},
     store::{
-        Admission, Admitted, Changes, DeliveryTry, Due, Executed, HeartbeatDue, HistoryEntry, ListQuery, NextDue, Page,
-        RequestKey, Revision, Store, StoreError, WorkflowRecord,
+        Admission, Admitted, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange, Exported,
+        HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Store, StoreError, WorkflowRecord,
     },
 };
 use async_trait::async_trait;
@@ -158,8 +159,27 @@ impl Store for FragileStore {
         self.read(|store| async move { store.list(query).await }).await
     }
 
-    async fn history(&self, id: &ApprovalId) -> Result<Vec<HistoryEntry>, StoreError> {
-        self.read(|store| async move { store.history(id).await }).await
+    async fn record(
+        &self,
+        origin: Origin,
+        workflow: Option<String>,
+        approval: Option<ApprovalId>,
+        event: AdminEvent,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(|store| async move { store.record(origin, workflow, approval, event, at).await }).await
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<EventPage, StoreError> {
+        self.read(|store| async move { store.events(query).await }).await
+    }
+
+    async fn export(&self, range: ExportRange) -> Result<Exported, StoreError> {
+        self.read(|store| async move { store.export(range).await }).await
+    }
+
+    async fn chain_head(&self) -> Result<ChainHead, StoreError> {
+        self.read(|store| async move { store.chain_head().await }).await
     }
 
     fn head(&self) -> watch::Receiver<Revision> {

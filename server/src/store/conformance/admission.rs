@@ -7,12 +7,16 @@ use futures::future::join_all;
 use super::*;
 use crate::{
     approval::{DeliveryState, Event, FieldError, Status, TaskState},
-    store::{HistoryEntry, first_heartbeat},
+    audit::describe,
+    store::first_heartbeat,
 };
 
-async fn events(store: &SharedStore, approval: &Approval) -> Vec<Event> {
-    let history = store.history(&approval.id).await.unwrap();
-    history.into_iter().map(|HistoryEntry { event, .. }| event).collect()
+async fn events(store: &SharedStore, approval: &Approval) -> Vec<Described> {
+    history(store, &approval.id).await.into_iter().map(|line| line.what).collect()
+}
+
+fn described(event: &Event, after: &Approval) -> Described {
+    describe(event, after).unwrap()
 }
 
 pub(crate) async fn a_new_task_is_a_new_approval(bed: &dyn Bed) {
@@ -30,10 +34,11 @@ pub(crate) async fn a_new_task_is_a_new_approval(bed: &dyn Bed) {
     let identity = approval.request.source.identity().unwrap();
     assert_eq!(store.find_identity(&identity).await.unwrap(), Some(approval.clone()));
     assert_eq!(store.find_identity("another").await.unwrap(), None);
-    assert_eq!(events(&store, &approval).await, [Event::Requested { refused_identity: None }]);
+    let requested = described(&Event::Requested { refused_identity: None }, &approval);
+    assert_eq!(events(&store, &approval).await, [requested]);
     let nobody = "apr_00000000000000000000000000".parse().unwrap();
     assert_eq!(store.get(&nobody).await.unwrap(), None);
-    assert_eq!(store.history(&nobody).await.unwrap(), []);
+    assert_eq!(history(&store, &nobody).await, []);
 }
 
 pub(crate) async fn a_token_is_known_again(bed: &dyn Bed) {
@@ -60,7 +65,8 @@ pub(crate) async fn a_task_that_was_not_understood_is_kept(bed: &dyn Bed) {
     let approval = created(&store, admission).await;
     assert_eq!(approval.status, Status::Invalid);
     assert_eq!(approval.reason.as_deref(), Some("approve.rule: no rule"));
-    assert_eq!(events(&store, &approval).await, [Event::Refused { reason: "approve.rule: no rule".to_owned() }]);
+    let refused = described(&Event::Refused { reason: "approve.rule: no rule".to_owned() }, &approval);
+    assert_eq!(events(&store, &approval).await, [refused]);
     let due = store.due_deliveries(start(), 10).await.unwrap();
     assert_eq!(due.items, from_ref(&approval));
     let heartbeats = store.due_heartbeats(seconds(1_000), 10).await.unwrap();
@@ -120,7 +126,8 @@ pub(crate) async fn a_checked_task_is_bound(bed: &dyn Bed) {
     assert_eq!(due[0].token, bound.task.token);
     assert_eq!(due[0].due, first_heartbeat(seconds(20), Some(SignedDuration::from_secs(60))));
     assert!(store.due_detached(seconds(1_000), 10).await.unwrap().items.is_empty());
-    assert_eq!(events(&store, &approval).await.last(), Some(&Event::TaskBound { attempt: 1, count: 2 }));
+    let bound = described(&Event::TaskBound { attempt: 1, count: 2 }, &approval);
+    assert_eq!(events(&store, &approval).await.last(), Some(&bound));
 }
 
 pub(crate) async fn an_old_token_neither_creates_nor_steals(bed: &dyn Bed) {
@@ -166,7 +173,8 @@ pub(crate) async fn a_distrusted_task_gets_nothing_of_the_identity(bed: &dyn Bed
     let mut alone = task(7);
     alone.identity = IdentityUse::Distrusted;
     let alone = created(&store, alone).await;
-    assert_eq!(events(&store, &alone).await, [Event::Requested { refused_identity: None }]);
+    let requested = described(&Event::Requested { refused_identity: None }, &alone);
+    assert_eq!(events(&store, &alone).await, [requested]);
     let identity = request(7).source.identity().unwrap();
     assert_eq!(store.find_identity(&identity).await.unwrap(), None, "what is not believed is not kept");
     created(&store, retry(7, 8)).await;
@@ -177,7 +185,7 @@ pub(crate) async fn a_distrusted_task_gets_nothing_of_the_identity(bed: &dyn Bed
     liar.identity = IdentityUse::Distrusted;
     let apart = created(&store, liar).await;
     assert_ne!(apart.id, approval.id);
-    let refused = Event::Requested { refused_identity: Some(identity.clone()) };
+    let refused = described(&Event::Requested { refused_identity: Some(identity.clone()) }, &apart);
     assert_eq!(events(&store, &apart).await, [refused]);
     assert_eq!(get(&store, &approval).await, approval);
     assert_eq!(store.find_identity(&identity).await.unwrap(), Some(approval));

@@ -7,6 +7,7 @@ pub(crate) mod lists;
 pub(crate) mod log;
 mod model;
 pub(crate) mod random;
+pub(crate) mod record;
 pub(crate) mod rest;
 
 use std::sync::Arc;
@@ -15,11 +16,16 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{Admission, Admitted, Change, Changes, Executed, IdentityUse, RequestKey, Revision, SharedStore};
+use super::{
+    Admission, Admitted, Change, Changes, EventQuery, Executed, ExportRange, Exported, IdentityUse, Recorded,
+    RequestKey, Revision, SharedStore,
+};
 pub(crate) use crate::approval::arbitrary::{seconds, start};
 use crate::approval::{
-    Approval, Command, Decision, Labels, Origin, Person, Priority, Refusal, Request, Rule, Source, TaskInput, TaskToken,
+    Approval, ApprovalId, Command, Decision, Labels, Origin, Person, Priority, Refusal, Request, Rule, Source,
+    TaskInput, TaskToken,
 };
+use crate::audit::{Described, Hash};
 
 /// Where one store lives.
 #[async_trait]
@@ -72,7 +78,17 @@ macro_rules! conformance {
             log what_was_pending_is_seen_as_it_was,
             log the_head_moves_with_every_change,
             log changes_have_no_gaps_under_load,
-            rest history_tells_everything,
+            record each_event_says_who_when_what_and_why,
+            record the_chain_holds_and_is_what_was_written,
+            record payloads_are_beside_the_record,
+            record an_attempt_that_was_refused_is_recorded_and_changes_nothing,
+            record repeated_refusals_are_counted,
+            record what_the_server_can_not_do_is_no_attempt,
+            record what_is_of_no_approval_is_recorded,
+            record events_are_found_by_what_they_are_about,
+            record pages_of_events_have_no_gaps,
+            record an_export_is_of_a_range,
+            record watchers_pass_over_what_changes_nothing,
             rest pending_approvals_are_counted,
             rest workflows_are_kept,
             rest everything_survives_a_restart,
@@ -248,4 +264,54 @@ async fn pending_at(store: &SharedStore, as_of: Revision, piece: usize) -> Vec<A
             return all;
         }
     }
+}
+
+/// An event, as its record tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) revision: Revision,
+    pub(crate) at: Timestamp,
+    pub(crate) what: Described,
+}
+
+impl Line {
+    fn of(event: &Recorded) -> Self {
+        let record = json(event);
+        let kind = record["type"].as_str().unwrap().to_owned();
+        let what = Described { kind, detail: record.get("detail").cloned().unwrap_or_default() };
+        assert_eq!(record["revision"], event.revision);
+        Self { revision: event.revision, at: record["at"].as_str().unwrap().parse().unwrap(), what }
+    }
+}
+
+fn json(event: &Recorded) -> serde_json::Value {
+    serde_json::from_str(&event.record).unwrap()
+}
+
+/// An approval's events, oldest first.
+pub(crate) async fn history(store: &SharedStore, id: &ApprovalId) -> Vec<Line> {
+    let page = store.events(EventQuery { approval: Some(id.clone()), limit: 1_000, ..EventQuery::default() }).await;
+    let page = page.unwrap();
+    assert_eq!(page.next, None);
+    page.events.iter().rev().map(Line::of).collect()
+}
+
+/// The whole record, whose chain holds.
+pub(crate) async fn record(store: &SharedStore, limit: usize) -> Vec<Recorded> {
+    let head = store.chain_head().await.unwrap();
+    let (mut all, mut hash) = (Vec::new(), Hash::ZERO);
+    while all.len() < usize::try_from(head.revision).unwrap() {
+        let first = Revision::try_from(all.len()).unwrap() + 1;
+        let range = ExportRange { first: Some(first), last: head.revision, payloads: true, limit };
+        let Exported::Some { previous, events } = store.export(range).await.unwrap() else { panic!("compacted") };
+        assert_eq!(previous, hash);
+        for event in events {
+            assert_eq!(event.revision, Revision::try_from(all.len()).unwrap() + 1);
+            hash = hash.then(&event.record);
+            assert_eq!(event.hash, hash, "{}", event.record);
+            all.push(event);
+        }
+    }
+    assert_eq!(head.hash, hash);
+    all
 }

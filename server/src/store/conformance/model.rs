@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    approval::{DeliveryState, Event, Status, Task, TaskState, Transition, apply, create, create_invalid},
-    store::{DeliveryTry, HistoryEntry, ListQuery, NextDue, Order, REQUEST_KEY_LIFE, first_heartbeat, first_look},
+    approval::{DeliveryState, Status, Task, TaskState, Transition, apply, create, create_invalid},
+    audit::describe,
+    store::{DeliveryTry, ListQuery, NextDue, Order, REQUEST_KEY_LIFE, first_heartbeat, first_look},
 };
 
 /// An approval, with what the store knows beside.
@@ -17,7 +18,7 @@ pub(super) struct Row {
     pub(super) heartbeat_due: Option<Timestamp>,
     pub(super) delivery_due: Option<Timestamp>,
     pub(super) detached_due: Option<Timestamp>,
-    pub(super) history: Vec<HistoryEntry>,
+    pub(super) history: Vec<Line>,
 }
 
 struct Kept {
@@ -183,12 +184,12 @@ impl Model {
         after
     }
 
-    fn number(&mut self, transition: &mut Transition, at: Timestamp) -> Vec<HistoryEntry> {
+    fn number(&mut self, transition: &mut Transition, at: Timestamp) -> Vec<Line> {
         let mut history = Vec::new();
         for event in transition.events.drain(..) {
             self.head += 1;
-            let event: Event = event;
-            history.push(HistoryEntry { revision: self.head, at, event });
+            let what = describe(&event, &transition.approval).unwrap();
+            history.push(Line { revision: self.head, at, what });
         }
         transition.approval.revision = self.head;
         history

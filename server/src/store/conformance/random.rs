@@ -104,6 +104,7 @@ async fn compare(bed: &dyn Bed, steps: Vec<Step>, seed: u64, person: Person) {
         carry_out(&store, &mut model, step, u32::try_from(place).unwrap(), &mut now).await;
         assert_eq!(head(&store), model.head);
     }
+    assert_eq!(record(&store, 7).await.len(), usize::try_from(model.head).unwrap());
     compare_approvals(&store, &model).await;
     compare_log(&store, &model, seed).await;
     compare_due(&store, &model, seconds(now + 40)).await;
@@ -208,7 +209,7 @@ fn bare(approval: &Approval) -> Approval {
 async fn compare_approvals(store: &SharedStore, model: &Model) {
     for row in &model.rows {
         assert_eq!(*get(store, &row.approval).await, row.approval);
-        assert_eq!(store.history(&row.approval.id).await.unwrap(), row.history);
+        assert_eq!(history(store, &row.approval.id).await, row.history);
         if let Some(identity) = &row.identity {
             let holder = store.find_identity(identity).await.unwrap().unwrap();
             assert_eq!(holder.id, row.approval.id);

@@ -6,7 +6,7 @@ use futures::future::join_all;
 
 use super::*;
 use crate::{
-    approval::{Event, Status},
+    approval::Status,
     provision::Spec,
     store::{Filter, ListQuery, Order, StoreError, WorkflowRecord},
 };
@@ -22,21 +22,6 @@ fn workflow(name: &str, second: i64) -> WorkflowRecord {
         created: start(),
         updated: seconds(second),
     }
-}
-
-pub(crate) async fn history_tells_everything(bed: &dyn Bed) {
-    let store = bed.open().await;
-    let approval = created(&store, task(1)).await;
-    created(&store, task(2)).await;
-    done(&store, &approval, approve("ana"), seconds(1)).await;
-    let rejected = done(&store, &approval, vote("ana", Decision::Reject), seconds(2)).await;
-    let history = store.history(&approval.id).await.unwrap();
-    let lines: Vec<_> = history.iter().map(|entry| (entry.revision, entry.at)).collect();
-    assert_eq!(lines, [(1, start()), (3, seconds(1)), (4, seconds(2)), (5, seconds(2))]);
-    let Event::Voted { vote, replaced } = &history[2].event else { panic!("{:?}", history[2]) };
-    assert_eq!(Some(vote), rejected.votes.last());
-    assert_eq!(replaced.as_ref().map(|vote| vote.decision), Some(Decision::Approve));
-    assert_eq!(history[3].event, Event::Rejected { by: rejected.decided_by.clone() });
 }
 
 pub(crate) async fn pending_approvals_are_counted(bed: &dyn Bed) {

@@ -4,6 +4,7 @@
 //! whoever waits hears of it after that, and after the head was moved.
 
 mod connection;
+mod events;
 mod list;
 mod log;
 mod read;
@@ -32,10 +33,13 @@ use self::{
     writer::{Ask, Job, Writer},
 };
 use super::{
-    Admission, Admitted, Changes, DeliveryTry, Due, Executed, HeartbeatDue, HistoryEntry, ListQuery, NextDue, Page,
-    RequestKey, Revision, Store, StoreError, WorkflowRecord, tail::Tail,
+    Admission, Admitted, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange, Exported,
+    HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Store, StoreError, WorkflowRecord, tail::Tail,
 };
-use crate::approval::{Approval, ApprovalId, Command, Origin};
+use crate::{
+    approval::{Approval, ApprovalId, Command, Origin},
+    audit::{AdminEvent, ChainHead},
+};
 
 /// Sizes. The defaults suit a server of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +93,14 @@ impl SqliteStore {
         let tail = Arc::new(Tail::new(newest, options.tail_changes, options.tail_bytes));
         let (head, seen) = watch::channel(newest);
         let (queue, jobs) = mpsc::channel(options.queue.max(1));
-        let writer = Writer { connection, tail: tail.clone(), head, max_batch: options.batch.max(1), lock };
+        let writer = Writer {
+            connection,
+            tail: tail.clone(),
+            head,
+            refusals: Arc::default(),
+            max_batch: options.batch.max(1),
+            lock,
+        };
         let writer = writer.start(jobs)?;
         Ok(Self {
             queue: Mutex::new(Some(queue)),
@@ -175,9 +186,30 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| list::list(connection, &query)).await
     }
 
-    async fn history(&self, id: &ApprovalId) -> Result<Vec<HistoryEntry>, StoreError> {
-        let id = id.clone();
-        self.readers.read(move |connection| read::history(connection, &id)).await
+    async fn record(
+        &self,
+        origin: Origin,
+        workflow: Option<String>,
+        approval: Option<ApprovalId>,
+        event: AdminEvent,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let record = move |transaction: &mut Transaction<'_>| {
+            transaction.record(&origin, workflow.as_deref(), approval.as_ref(), &event, at)
+        };
+        self.write(record).await
+    }
+
+    async fn events(&self, query: EventQuery) -> Result<EventPage, StoreError> {
+        self.readers.read(move |connection| events::list(connection, &query)).await
+    }
+
+    async fn export(&self, range: ExportRange) -> Result<Exported, StoreError> {
+        self.readers.read(move |connection| events::export(connection, range)).await
+    }
+
+    async fn chain_head(&self) -> Result<ChainHead, StoreError> {
+        self.readers.read(rows::chain_head).await
     }
 
     fn head(&self) -> watch::Receiver<Revision> {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     approval::{Approval, ApprovalId},
     store::{
-        Due, HeartbeatDue, HistoryEntry, StoreError, WorkflowRecord,
+        Due, HeartbeatDue, StoreError, WorkflowRecord,
         codec::{decode, decode_task},
     },
 };
@@ -26,21 +26,6 @@ pub(super) fn find_prefix(connection: &Connection, prefix: &str, limit: usize) -
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {
         found.push(parse_id(text(row, 0)?)?);
-    }
-    Ok(found)
-}
-
-pub(super) const HISTORY: &str = "SELECT e.revision, e.at, e.event
-    FROM approvals a JOIN events e ON e.approval = a.number
-    WHERE a.id = ?1 ORDER BY e.revision";
-
-pub(super) fn history(connection: &Connection, id: &ApprovalId) -> Result<Vec<HistoryEntry>, StoreError> {
-    let mut statement = connection.prepare_cached(HISTORY).map_err(failed)?;
-    let mut rows = statement.query([id.as_str()]).map_err(failed)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(failed)? {
-        let (revision, at) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
-        found.push(HistoryEntry { revision, at: time(at)?, event: decode(text(row, 2)?)? });
     }
     Ok(found)
 }

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row};
 use super::connection::failed;
 use crate::{
     approval::{Approval, ApprovalId, Request},
+    audit::ChainHead,
     store::{
         Revision, StoreError,
         codec::{decode, decode_approval},
@@ -125,12 +126,19 @@ pub(super) fn state_at(
     statement.query_row([number, revision], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(failed)
 }
 
-pub(super) const HEAD: &str = "SELECT coalesce(max(revision), 0) FROM events";
+pub(super) const HEAD: &str = "SELECT revision, hash FROM events WHERE revision = (SELECT max(revision) FROM events)";
+
+/// The newest event's place and hash.
+pub(super) fn chain_head(connection: &Connection) -> Result<ChainHead, StoreError> {
+    let mut statement = connection.prepare_cached(HEAD).map_err(failed)?;
+    let head =
+        statement.query_row([], |row| Ok(ChainHead { revision: row.get(0)?, hash: row.get::<_, [u8; 32]>(1)?.into() }));
+    Ok(head.optional().map_err(failed)?.unwrap_or(ChainHead::START))
+}
 
 /// The newest revision.
 pub(super) fn head(connection: &Connection) -> Result<Revision, StoreError> {
-    let head = connection.prepare_cached(HEAD).and_then(|mut statement| statement.query_row([], |row| row.get(0)));
-    head.map_err(failed)
+    chain_head(connection).map(|head| head.revision)
 }
 
 /// A page or piece is cut short once its inputs are this long together.

@@ -11,12 +11,12 @@ use futures::future::join_all;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Options, SqliteStore, connection::DATABASE, list, log, read, rows, transaction};
+use super::{Options, SqliteStore, connection::DATABASE, events, list, log, read, rows, transaction};
 use crate::{
     approval::Status,
     store::{
         Changes, Filter, ListQuery, Order, SharedStore, Store, StoreError,
-        conformance::{Bed, changes, conformance, created, done, head, reject, seconds, task},
+        conformance::{Bed, changes, conformance, created, done, head, history, record, reject, seconds, task},
     },
 };
 
@@ -78,13 +78,22 @@ fn no_statement_looks_at_every_row() {
         log::FIRST_EVENT,
         log::NEWEST,
         read::PREFIX,
-        read::HISTORY,
+        events::OF_APPROVAL,
+        events::BY_ACTOR,
+        events::NEWEST_FIRST,
+        events::FIRST_SINCE,
+        events::LAST_BEFORE,
+        events::IN_ORDER,
+        events::HASH,
+        events::OLDEST_HASH,
+        events::STATE_SINCE,
         read::DUE_HEARTBEATS,
         read::DUE_EXPIRIES,
         read::NEXT_DELIVERY,
         read::COUNT_WORKFLOW,
         transaction::TOKEN,
         transaction::KEY,
+        transaction::NUMBER,
         transaction::PRUNE_KEYS,
         transaction::SET_HEARTBEAT,
         transaction::SET_DETACHED,
@@ -219,6 +228,7 @@ async fn a_torn_log_leaves_whole_changes() {
         let after: SharedStore = Arc::new(open(left.path()));
         let found = changes(&after, 0, 100).await;
         heads.push(head(&after));
+        assert_eq!(i64::try_from(record(&after, 100).await.len()).unwrap(), head(&after));
         assert_eq!(found.last().map_or(0, |change| change.revision), head(&after));
         for (found, before) in found.iter().zip(&before) {
             assert_eq!((found.revision, &found.after), (before.revision, &before.after));
@@ -233,7 +243,7 @@ async fn a_torn_log_leaves_whole_changes() {
         let mut pending = 0;
         for approval in after.list(all).await.unwrap().approvals {
             pending += u64::from(approval.status == Status::Pending);
-            assert_eq!(after.history(&approval.id).await.unwrap().last().unwrap().revision, approval.revision);
+            assert_eq!(history(&after, &approval.id).await.last().unwrap().revision, approval.revision);
         }
         assert_eq!(after.count_pending(None).await.unwrap(), pending);
     }

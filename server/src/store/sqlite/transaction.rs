@@ -1,4 +1,5 @@
-//! What is written, within the writer's transaction. A job decides before it writes: one that is refused wrote nothing.
+//! What is written, within the writer's transaction. A job decides before it writes: one that is refused wrote nothing
+//! but the record of that.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -6,15 +7,17 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    connection::failed,
+    connection::{failed, unavailable},
     rows::{self, BY_ID, BY_IDENTITY, BY_NUMBER, Fixed, Stored},
 };
 use crate::{
-    approval::{Approval, ApprovalId, Command, Origin, Status, TaskToken, Transition, apply},
+    approval::{Approval, ApprovalId, Command, Origin, Principal, Status, TaskToken, Transition, Via, apply},
+    audit::{AdminEvent, Attempt, ChainHead, Described, Record, Refusals, Repeated, Subject, describe},
     store::{
         Admission, Admitted, Change, DeliveryTry, Executed, NextDue, REQUEST_KEY_LIFE, RequestKey, Revision,
         StoreError, WorkflowRecord,
         admission::Plan,
+        attempt,
         codec::{encode, encode_state},
         due::{DueTimes, millis_up},
     },
@@ -33,21 +36,35 @@ pub(super) const SET_HEARTBEAT: &str = "UPDATE approvals SET heartbeat_due = ?3
 pub(super) const SET_DETACHED: &str = "UPDATE approvals SET detached_due = ?3
     WHERE id = ?1 AND token_digest = ?2 AND detached_due IS NOT NULL";
 
+pub(super) const NUMBER: &str = "SELECT number FROM approvals WHERE id = ?1";
+const APPEND: &str = "INSERT INTO events (revision, approval, at, actor, on_behalf_of, hash, record, state)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
 /// The writer's transaction: what is done in it, and what is known of it until it is committed.
 pub(super) struct Transaction<'a> {
     connection: &'a Connection,
-    head: Revision,
+    head: ChainHead,
     changes: Vec<Change>,
     /// By how much the number of pending approvals grew, by workflow.
     pending: BTreeMap<String, i64>,
     /// How many request keys were kept, and the time of the last.
     keys: (i64, i64),
+    refusals: Arc<Refusals>,
+    /// The latest time that a job spoke of.
+    now: Option<Timestamp>,
+}
+
+/// What a transaction wrote, to be made known after its commit.
+pub(super) struct Written {
+    pub(super) head: ChainHead,
+    pub(super) changes: Vec<Change>,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 impl<'a> Transaction<'a> {
     /// A transaction that has begun.
-    pub(super) fn new(connection: &'a Connection, head: Revision) -> Self {
-        Self { connection, head, changes: Vec::new(), pending: BTreeMap::new(), keys: (0, 0) }
+    pub(super) fn new(connection: &'a Connection, head: ChainHead, refusals: Arc<Refusals>) -> Self {
+        Self { connection, head, changes: Vec::new(), pending: BTreeMap::new(), keys: (0, 0), refusals, now: None }
     }
 
     #[cfg(test)]
@@ -65,8 +82,12 @@ impl<'a> Transaction<'a> {
         self.connection.is_autocommit()
     }
 
-    /// Writes what is written once for all jobs; the changes to tell of after the commit.
-    pub(super) fn finish(self) -> Result<Vec<Change>, StoreError> {
+    /// Writes what is written once for all jobs.
+    pub(super) fn finish(mut self) -> Result<Written, StoreError> {
+        if let Some(now) = self.now.filter(|now| self.refusals.is_due(*now)) {
+            let repeated = Arc::make_mut(&mut self.refusals).close(now);
+            self.keep_repeated(repeated)?;
+        }
         for (workflow, by) in self.pending.iter().filter(|(_, by)| **by != 0) {
             self.run(
                 "INSERT INTO pending_counts (workflow, pending) VALUES (?1, ?2)
@@ -78,7 +99,13 @@ impl<'a> Transaction<'a> {
         if kept > 0 {
             self.run(PRUNE_KEYS, params![at - key_life(), kept * PRUNED_PER_KEY])?;
         }
-        Ok(self.changes)
+        Ok(Written { head: self.head, changes: self.changes, refusals: self.refusals })
+    }
+
+    /// Records all refusals that were counted only.
+    pub(super) fn close_refusals(&mut self) -> Result<(), StoreError> {
+        let repeated = Arc::make_mut(&mut self.refusals).close_all();
+        self.keep_repeated(repeated)
     }
 
     pub(super) fn admit(&mut self, admission: &Admission) -> Result<Admitted, StoreError> {
@@ -100,7 +127,7 @@ impl<'a> Transaction<'a> {
         match (admission.plan(holder.as_ref().map(|held| held.approval.as_ref())), holder) {
             (Plan::Check, Some(holder)) => Ok(Admitted::Check(holder.approval)),
             (Plan::Bind(transition), Some(holder)) => {
-                self.change(&holder, transition, admission.at).map(Admitted::Bound)
+                self.change(&holder, transition, &intake(), admission.at).map(Admitted::Bound)
             }
             (Plan::Create { transition, identity, takes_over }, holder) => {
                 if let Some(holder) = holder.filter(|_| takes_over) {
@@ -117,24 +144,35 @@ impl<'a> Transaction<'a> {
         &mut self,
         id: &ApprovalId,
         command: &Command,
-        _origin: &Origin,
+        origin: &Origin,
         at: Timestamp,
         key: Option<&RequestKey>,
     ) -> Result<Executed, StoreError> {
+        self.now = self.now.max(Some(at));
         if let Some(key) = key
             && let Some(answer) = self.answer_to(id, key, at)?
         {
+            if matches!(answer, Executed::KeyReused) {
+                self.refuse(&attempt::key_reused(id, command), origin, at)?;
+            }
             return Ok(answer);
         }
         let Some(stored) = rows::find(self.connection, BY_ID, [id.as_str()])? else {
+            self.refuse(&attempt::not_found(id, command), origin, at)?;
             return Ok(Executed::NotFound);
         };
         let transition = match apply(&stored.approval, command, at) {
             Ok(transition) => transition,
-            Err(refusal) => return Ok(Executed::Refused(refusal)),
+            Err(refusal) => {
+                self.refuse(&attempt::refused(id, command, &refusal), origin, at)?;
+                return Ok(Executed::Refused(refusal));
+            }
         };
-        let approval =
-            if transition.events.is_empty() { stored.approval.clone() } else { self.change(&stored, transition, at)? };
+        let approval = if transition.events.is_empty() {
+            stored.approval.clone()
+        } else {
+            self.change(&stored, transition, origin, at)?
+        };
         let revision = approval.revision;
         if let Some(key) = key {
             self.run(
@@ -178,7 +216,7 @@ impl<'a> Transaction<'a> {
         let approval = &transition.approval;
         let request = &approval.request;
         let due = DueTimes::after(None, approval, at);
-        let revision = self.head + revisions(&transition);
+        let revision = self.head.revision + revisions(&transition);
         self.run(
             "INSERT INTO approvals (id, status, workflow, execution_arn, identity, token_digest, revision,
                                     heartbeat_due, expiry_due, delivery_due, detached_due)
@@ -209,15 +247,21 @@ impl<'a> Transaction<'a> {
             )?;
         }
         self.keep_token(&approval.task.token, number)?;
-        self.keep_events(number, None, transition, at)
+        self.keep_events(number, None, transition, &intake(), at)
     }
 
     /// Keeps a change of an approval.
-    fn change(&mut self, stored: &Stored, transition: Transition, at: Timestamp) -> Result<Arc<Approval>, StoreError> {
+    fn change(
+        &mut self,
+        stored: &Stored,
+        transition: Transition,
+        origin: &Origin,
+        at: Timestamp,
+    ) -> Result<Arc<Approval>, StoreError> {
         let before = &stored.approval;
         let after = &transition.approval;
         let due = DueTimes::after(Some((before, stored.due)), after, at);
-        let revision = self.head + revisions(&transition);
+        let revision = self.head.revision + revisions(&transition);
         if after.status == before.status {
             // Without the status, whose indexes then need no look.
             self.run(
@@ -254,7 +298,7 @@ impl<'a> Transaction<'a> {
         if after.task.token != before.task.token {
             self.keep_token(&after.task.token, stored.number)?;
         }
-        self.keep_events(stored.number, Some(before.clone()), transition, at)
+        self.keep_events(stored.number, Some(before.clone()), transition, origin, at)
     }
 
     /// The events of a change, with the state after it on the last; the row is written already.
@@ -263,27 +307,110 @@ impl<'a> Transaction<'a> {
         number: i64,
         before: Option<Arc<Approval>>,
         transition: Transition,
+        origin: &Origin,
         at: Timestamp,
     ) -> Result<Arc<Approval>, StoreError> {
         let Transition { mut approval, events } = transition;
         let state = encode_state(&approval)?;
         let last = events.len().saturating_sub(1);
         for (place, event) in events.iter().enumerate() {
-            self.head += 1;
-            self.run(
-                "INSERT INTO events (revision, approval, at, event, state) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![self.head, number, at.as_millisecond(), encode(event)?, (place == last).then_some(&state)],
-            )?;
+            let what = describe(event, &approval).map_err(unavailable)?;
+            let state = (place == last).then_some(state.as_str());
+            self.append(Some(number), Subject::approval(&approval), origin, at, &what, state)?;
         }
-        approval.revision = self.head;
+        approval.revision = self.head.revision;
         let pending = |status: Status| i64::from(status == Status::Pending);
         let by = pending(approval.status) - before.as_ref().map_or(0, |before| pending(before.status));
         if by != 0 {
             *self.pending.entry(approval.request.source.workflow.clone()).or_default() += by;
         }
         let after = Arc::new(approval);
-        self.changes.push(Change { revision: self.head, before, after: after.clone() });
+        self.changes.push(Change { revision: self.head.revision, before, after: after.clone() });
         Ok(after)
+    }
+
+    /// Records an event: the next link of the chain.
+    fn append(
+        &mut self,
+        number: Option<i64>,
+        subject: Subject<'_>,
+        origin: &Origin,
+        at: Timestamp,
+        what: &Described,
+        state: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let revision = self.head.revision + 1;
+        let record = Record { revision, at, subject, origin, what }.to_text().map_err(unavailable)?;
+        let hash = self.head.hash.then(&record);
+        let actor = (origin.via != Via::System).then_some(origin.by.as_str());
+        let behalf = origin.on_behalf_of.as_ref().map(Principal::as_str);
+        self.run(APPEND, params![revision, number, at.as_millisecond(), actor, behalf, hash.bytes(), record, state])?;
+        self.head = ChainHead { revision, hash };
+        Ok(())
+    }
+
+    /// Records something that changes no approval.
+    pub(super) fn record(
+        &mut self,
+        origin: &Origin,
+        workflow: Option<&str>,
+        approval: Option<&ApprovalId>,
+        event: &AdminEvent,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.now = self.now.max(Some(at));
+        if let Some(attempt) = event.attempt(approval) {
+            return self.refuse_of(workflow, &attempt, origin, at);
+        }
+        let number = approval.map(|id| self.number_of(id)).transpose()?.flatten();
+        let subject = Subject { approval, workflow, rule: None };
+        self.append(number, subject, origin, at, &event.describe().map_err(unavailable)?, None)
+    }
+
+    /// Records an attempt that was refused, or counts it. What the server itself tries and can't is no attempt: it finds
+    /// out so that others were there before.
+    fn refuse(&mut self, attempt: &Attempt, origin: &Origin, at: Timestamp) -> Result<(), StoreError> {
+        if origin.via == Via::System {
+            return Ok(());
+        }
+        self.refuse_of(None, attempt, origin, at)
+    }
+
+    fn refuse_of(
+        &mut self,
+        workflow: Option<&str>,
+        attempt: &Attempt,
+        origin: &Origin,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let refusals = Arc::make_mut(&mut self.refusals);
+        let repeated = refusals.close(at);
+        let has_a_record = refusals.note(origin, attempt, at);
+        self.keep_repeated(repeated)?;
+        if !has_a_record {
+            return Ok(());
+        }
+        let approval = match &attempt.approval {
+            Some(id) => rows::find(self.connection, BY_ID, [id.as_str()])?,
+            None => None,
+        };
+        let mut subject = Subject { approval: attempt.approval.as_ref(), workflow, rule: None };
+        if let Some(stored) = &approval {
+            subject = Subject::approval(&stored.approval);
+        }
+        self.append(approval.as_ref().map(|stored| stored.number), subject, origin, at, &attempt.describe(), None)
+    }
+
+    fn keep_repeated(&mut self, repeated: Vec<Repeated>) -> Result<(), StoreError> {
+        for Repeated { origin, until, what } in repeated {
+            self.append(None, Subject::default(), &origin, until, &what, None)?;
+        }
+        Ok(())
+    }
+
+    fn number_of(&self, id: &ApprovalId) -> Result<Option<i64>, StoreError> {
+        let mut statement = self.connection.prepare_cached(NUMBER).map_err(failed)?;
+        statement.query_row([id.as_str()], |row| row.get(0)).optional().map_err(failed)
     }
 
     fn keep_token(&self, token: &TaskToken, number: i64) -> Result<(), StoreError> {
@@ -346,6 +473,11 @@ impl<'a> Transaction<'a> {
     fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
         self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failed)
     }
+}
+
+/// Who takes tasks in.
+fn intake() -> Origin {
+    Origin::system("intake")
 }
 
 fn revisions(transition: &Transition) -> Revision {

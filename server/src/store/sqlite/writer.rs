@@ -9,9 +9,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     connection::{failed, unavailable},
     rows,
-    transaction::Transaction,
+    transaction::{Transaction, Written},
 };
-use crate::store::{Change, Revision, StoreError, tail::Tail};
+use crate::{
+    audit::Refusals,
+    store::{Revision, StoreError, tail::Tail},
+};
 
 /// A write that waits, or is being carried out.
 pub(super) trait Job: Send {
@@ -74,6 +77,7 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) tail: Arc<Tail>,
     pub(super) head: watch::Sender<Revision>,
+    pub(super) refusals: Arc<Refusals>,
     pub(super) max_batch: usize,
     /// Held until the connection is closed.
     pub(super) lock: File,
@@ -96,6 +100,11 @@ impl Writer {
         let mut batch = Vec::with_capacity(self.max_batch);
         while queue.blocking_recv_many(&mut batch, self.max_batch) > 0 {
             self.carry_out(&mut batch);
+        }
+        if self.refusals.has_counted() {
+            let (job, _) = Ask::new(|transaction: &mut Transaction<'_>| transaction.close_refusals());
+            // A failure is logged; there is nobody left to tell.
+            let _ = self.commit(&mut [Box::new(job)]);
         }
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::warn!(%error, "the store's log was not merged into its file; the next start will do it");
@@ -131,25 +140,23 @@ impl Writer {
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
         }
-        let changes = outcome?;
-        if let Some(last) = changes.last() {
-            let head = last.revision;
-            self.tail.push(changes);
-            self.head.send_replace(head);
-        }
+        let Written { head, changes, refusals } = outcome?;
+        self.refusals = refusals;
+        self.tail.push(changes);
+        self.head.send_if_modified(|known| std::mem::replace(known, head.revision) != head.revision);
         Ok(())
     }
 
-    fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<Change>, Failure> {
+    fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Written, Failure> {
         self.control("BEGIN IMMEDIATE")?;
-        let head = rows::head(&self.connection).map_err(Failure::Transaction)?;
-        let mut transaction = Transaction::new(&self.connection, head);
+        let head = rows::chain_head(&self.connection).map_err(Failure::Transaction)?;
+        let mut transaction = Transaction::new(&self.connection, head, self.refusals.clone());
         for job in batch.iter_mut() {
             job.run(&mut transaction).map_err(Failure::Job)?;
         }
-        let changes = transaction.finish().map_err(Failure::Transaction)?;
+        let written = transaction.finish().map_err(Failure::Transaction)?;
         self.control("COMMIT")?;
-        Ok(changes)
+        Ok(written)
     }
 
     fn control(&self, sql: &str) -> Result<(), Failure> {

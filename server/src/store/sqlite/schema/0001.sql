@@ -56,18 +56,31 @@ CREATE TABLE requests (
 -- Everything that ever happened, in the order of its commit: the audit log, and what watches read.
 CREATE TABLE events (
     -- 1, 2, 3, … without gaps.
-    revision INTEGER PRIMARY KEY,
-    approval INTEGER NOT NULL REFERENCES approvals (number),
-    at       INTEGER NOT NULL,
-    -- JSON of the event. Never changed.
-    event    TEXT    NOT NULL,
-    -- JSON of the approval after it, on the last event of each change and NULL on the others. That of an approval's last
-    -- event is its state now; tries at a delivery are noted in it without an event.
-    state    TEXT
+    revision     INTEGER PRIMARY KEY,
+    -- NULL: it is not about one.
+    approval     INTEGER REFERENCES approvals (number),
+    at           INTEGER NOT NULL,
+    -- Who is behind it. NULL: the server itself.
+    actor        TEXT,
+    -- Whom they acted for, if not for themselves.
+    on_behalf_of TEXT,
+    -- SHA-256 of the hash before it as 64 hexadecimal digits, a line feed, and the record.
+    hash         BLOB    NOT NULL,
+    -- JSON that says all of the above and what happened (`audit/record.rs`): the exact text that was hashed. Never changed.
+    record       TEXT    NOT NULL,
+    -- JSON of the approval after it, on the last event of each change and NULL on the others. The newest one of an
+    -- approval is its state now; tries at a delivery are noted in it without an event. Attempts that were refused change
+    -- nothing and have none.
+    state        TEXT
 ) STRICT;
 
--- An approval's history, and its state at a revision: the table's key is the index's last column.
-CREATE INDEX events_approval ON events (approval);
+-- An approval's events, and its state at a revision: the table's key is the last column of each of these indexes.
+CREATE INDEX events_approval ON events (approval) WHERE approval IS NOT NULL;
+-- What somebody did, or somebody did for them.
+CREATE INDEX events_actor ON events (actor) WHERE actor IS NOT NULL;
+CREATE INDEX events_on_behalf_of ON events (on_behalf_of) WHERE on_behalf_of IS NOT NULL;
+-- What happened between two times: clocks are set back now and then, so that revisions alone do not tell.
+CREATE INDEX events_at ON events (at);
 
 -- The labels of approvals, for lists. Never changed.
 CREATE TABLE labels (
@@ -112,8 +125,9 @@ CREATE TABLE workflows (
 ) STRICT, WITHOUT ROWID;
 
 -- Single values, by name.
---   oldest_revision: changes up to this one are no longer kept; absent means 0.
+--   oldest_revision: an integer; events up to this one are no longer kept; absent means 0.
+--   oldest_hash: a blob; the hash of that event, from which the chain goes on; absent means 32 zero bytes.
 CREATE TABLE meta (
-    key   TEXT    NOT NULL PRIMARY KEY,
-    value INTEGER NOT NULL
+    key   TEXT NOT NULL PRIMARY KEY,
+    value ANY  NOT NULL
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,96 @@
+//! What is recorded beside the events of approvals.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Attempt, Described, Hash};
+use crate::approval::{ApprovalId, Principal};
+
+/// Something that happened, and not to the state of an approval: a record's `type` and `detail`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", content = "detail", rename_all = "snake_case")]
+pub enum AdminEvent {
+    /// A workflow was brought to what its spec says.
+    WorkflowApplied {
+        /// Of the JSON of the spec as it is kept.
+        spec_sha256: Hash,
+        /// Of the definition as it was applied.
+        definition_sha256: Hash,
+        /// The state machine.
+        state_machine_arn: String,
+        /// The activity.
+        activity_arn: String,
+    },
+    /// A workflow was deleted.
+    WorkflowDestroyed {
+        /// How many of its approvals were pending, and are canceled.
+        pending: u64,
+    },
+    /// An execution of a workflow was started.
+    ExecutionStarted {
+        /// Which.
+        execution_arn: String,
+        /// Of its input, which is not kept here.
+        input_sha256: Hash,
+    },
+    /// An API token was made.
+    TokenCreated {
+        /// Its id, which is no secret.
+        token: String,
+        /// Whom it stands for.
+        principal: Principal,
+        /// What it may be used for.
+        scopes: Vec<String>,
+        /// Until when.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires: Option<Timestamp>,
+    },
+    /// An API token is worth nothing any more.
+    TokenRevoked {
+        /// Its id.
+        token: String,
+        /// Whom it stood for.
+        principal: Principal,
+    },
+    /// A call was refused before it came to an approval's rule.
+    PermissionRefused {
+        /// The API's name of the method.
+        method: String,
+        /// The API's name of the reason.
+        reason: String,
+    },
+    /// The server began to serve.
+    ServerStarted {
+        /// Its version.
+        version: String,
+        /// Of who may do what, as the config says. Absent where it says nothing.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        roles_sha256: Option<Hash>,
+    },
+    /// The server was told to stop, and nothing but this was left to write.
+    ServerStopped {
+        /// Its version.
+        version: String,
+    },
+}
+
+impl AdminEvent {
+    /// What its record says.
+    ///
+    /// # Errors
+    /// None that are known.
+    pub fn describe(&self) -> serde_json::Result<Described> {
+        let mut written = serde_json::to_value(self)?;
+        let mut take = |key| written.get_mut(key).map(serde_json::Value::take).unwrap_or_default();
+        let (kind, detail) = (take("type"), take("detail"));
+        Ok(Described { kind: kind.as_str().unwrap_or_default().to_owned(), detail })
+    }
+
+    /// The attempt that was refused, if that is what it is.
+    #[must_use]
+    pub fn attempt(&self, approval: Option<&ApprovalId>) -> Option<Attempt> {
+        let Self::PermissionRefused { method, reason } = self else { return None };
+        let tried = std::iter::once(("method".to_owned(), method.clone().into())).collect();
+        Some(Attempt { approval: approval.cloned(), tried, reason: reason.clone() })
+    }
+}
