@@ -22,7 +22,7 @@ const TABLE: &[(Exit, u8, &str)] = &[
     (Exit::Ok, 0, "done"),
     (Exit::Other, 1, "another failure"),
     (Exit::Usage, 2, "wrong usage"),
-    (Exit::NotFound, 3, "no such approval, workflow or execution"),
+    (Exit::NotFound, 3, "no such approval, workflow, execution or token"),
     (Exit::Refused, 4, "refused: you may not do this"),
     (Exit::Precondition, 5, "already decided, changed meanwhile, or exists already"),
     (Exit::InvalidInput, 6, "the input is not valid"),

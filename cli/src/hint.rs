@@ -17,8 +17,25 @@ pub(crate) fn for_error(error: &Error) -> Vec<String> {
 fn for_reason(reason: &Reason, error: &Error) -> Vec<String> {
     let one = |hint: &str| vec![hint.to_owned()];
     match reason {
-        Reason::Unauthenticated => one("say who you are with --as USER"),
-        Reason::NotAnApprover => one("who may decide, show tells; who you are, --as and --group say"),
+        Reason::Unauthenticated => vec![
+            "show who you are with --token-file FILE, APPROVE_TOKEN, or --cert and --key".into(),
+            "or, where the server takes your word, with --as USER".into(),
+        ],
+        Reason::PermissionMissing => one("what you may do, whoami tells"),
+        Reason::LimitExceeded => one("try again in a moment, or ask for less at once"),
+        Reason::NotAnApprover => one("who may decide, explain tells; who you are, whoami"),
+        Reason::StageNotOpen => one("which stages there are and what they need, explain tells"),
+        Reason::OnHold => on_hold(error).into_iter().collect(),
+        Reason::Claimed => claimed(error).into_iter().collect(),
+        Reason::OutcomeUnknown => {
+            let outcomes = error.metadata("outcomes").filter(|outcomes| !outcomes.is_empty());
+            one(&outcomes.map_or("its rule has no outcomes".into(), |outcomes| format!("its rule has {outcomes}")))
+        }
+        Reason::ResponseInvalid => one("what it has to fit, show tells"),
+        Reason::NotTheRequester => one("whoever asked for it, or an operator, may cancel it"),
+        Reason::ReassignmentLoop => one("give it to somebody who has not had it yet, or let an operator do it"),
+        Reason::ApiTokenExists => one("revoke it first, or choose another name"),
+        Reason::ApiTokenNotFound => one("see approve-cli token list"),
         Reason::SelfApproval => one("somebody else has to approve it"),
         Reason::CommentRequired => one("say why with --comment"),
         Reason::EtagMismatch => one("look at it again with show, then decide"),
@@ -42,6 +59,24 @@ fn decided(error: &Error) -> Option<String> {
     let by = error.metadata("decided_by").filter(|by| !by.is_empty()).map(|by| format!(" by {by}")).unwrap_or_default();
     let at = error.metadata("decided_at").filter(|at| !at.is_empty()).map(|at| format!(" at {at}")).unwrap_or_default();
     Some(format!("it was {status}{by}{at}"))
+}
+
+fn on_hold(error: &Error) -> Option<String> {
+    let until = error.metadata("until").filter(|until| !until.is_empty());
+    let reason = error.metadata("reason").filter(|reason| !reason.is_empty());
+    match (until, reason) {
+        (None, None) => None,
+        (Some(until), None) => Some(format!("it is held until {until}")),
+        (None, Some(reason)) => Some(format!("it is held: {reason}")),
+        (Some(until), Some(reason)) => Some(format!("it is held until {until}: {reason}")),
+    }
+}
+
+fn claimed(error: &Error) -> Option<String> {
+    let assignee = error.metadata("assignee")?;
+    let until = error.metadata("until").filter(|until| !until.is_empty());
+    let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+    Some(format!("{assignee} has it in hand{until}; they may release it, or an operator"))
 }
 
 fn ambiguous(error: &Error) -> Vec<String> {

@@ -8,15 +8,14 @@ mod failure;
 mod hint;
 mod output;
 mod spec;
+mod when;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::{args::Cli, failure::Failure};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_command_line();
     let result = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -1,16 +1,25 @@
+use std::path::Path;
+
 use approve_client::{
-    Approval, ApprovalStatus, Client, Decide, Decided, Decision, Error, Reason,
+    Approval, ApprovalStatus, Client, Decide, Decided, Decision, Reason,
     proto::{CommentPolicy, DeliveryState},
 };
 use serde::Serialize;
 
-use super::{GivenId, prompt, start::check_json};
+use super::{
+    GivenId,
+    actions::repeat_with,
+    choice::{self, Choice},
+    prompt,
+    start::check_json,
+};
 use crate::{
     args::DecideArgs,
     context::Context,
     exit::Exit,
     failure::Failure,
-    output::{approval, delivery, json::ApprovalJson, names::Name, style::Style, text},
+    output::{approval, delivery, json::ApprovalJson, names::Name, progress, style::Style, text},
+    spec,
 };
 
 #[derive(Serialize)]
@@ -20,29 +29,37 @@ struct DecidedJson<'a> {
     request_id: &'a str,
 }
 
-pub(crate) async fn run(context: &Context, args: DecideArgs) -> Result<Exit, Failure> {
-    if let Some(response) = &args.response {
-        check_json("--response", response)?;
-    }
-    let flag = match (args.approve, args.reject) {
-        (true, _) => Some(Decision::Approve),
-        (_, true) => Some(Decision::Reject),
+pub(crate) async fn run(context: &Context, mut args: DecideArgs) -> Result<Exit, Failure> {
+    args.response = args.response.map(|response| read_response(&response)).transpose()?;
+    let flag = match (args.approve, args.reject, args.outcome.take()) {
+        (true, ..) => Some(Choice::Decision(Decision::Approve)),
+        (_, true, _) => Some(Choice::Decision(Decision::Reject)),
+        (.., Some(name)) => Some(Choice::Outcome(name)),
         _ => None,
     };
     if flag.is_none() && !prompt::is_possible() {
-        return Err(Failure::Usage("say --approve or --reject: there is no terminal to ask on".into()));
+        let what = "say --approve, --reject or --outcome: there is no terminal to ask on";
+        return Err(Failure::Usage(what.into()));
     }
     let client = context.connect().await?;
     match flag {
-        Some(decision) => {
-            let id = GivenId::new(&args.id);
-            let id = if id.is_whole() { id.0 } else { client.get(id.0).await?.id };
-            let decide = with_options(Decide::new(id, decision), &args);
-            let sent = send(&client, decide).await?;
+        Some(choice) => {
+            let id = GivenId::new(&args.id).whole(&client).await?;
+            let sent = send(&client, with_options(choice.on(id), &args)).await?;
             report(context, &sent)
         }
         None => ask_and_decide(context, &client, &args).await,
     }
+}
+
+/// JSON, or the file that it names.
+fn read_response(given: &str) -> Result<String, Failure> {
+    let (what, text) = match given.strip_prefix('@') {
+        Some(file) => (file.to_owned(), spec::read_text(Path::new(file))?),
+        None => ("--response".to_owned(), given.to_owned()),
+    };
+    check_json(&what, &text)?;
+    Ok(text)
 }
 
 fn with_options(mut decide: Decide, args: &DecideArgs) -> Decide {
@@ -69,14 +86,8 @@ struct Sent {
 
 async fn send(client: &Client, decide: Decide) -> Result<Sent, Failure> {
     let request_id = decide.request_id().to_owned();
-    match client.decide(decide).await {
-        Ok(decided) => Ok(Sent { decided, request_id }),
-        Err(source @ (Error::Timeout { .. } | Error::ConnectionLost { .. })) => Err(Failure::Explained {
-            source,
-            hint: format!("it may have been recorded; to make sure, repeat it with --request-id {request_id}"),
-        }),
-        Err(error) => Err(error.into()),
-    }
+    let decided = client.decide(decide).await.map_err(|error| repeat_with(error, &request_id))?;
+    Ok(Sent { decided, request_id })
 }
 
 /// Shows the facts and asks, again and again while the approval changes under the person's eyes.
@@ -91,20 +102,10 @@ async fn ask_and_decide(context: &Context, client: &Client, args: &DecideArgs) -
             let status = ApprovalStatus::lower(seen.status);
             return Err(Failure::Precondition { what: format!("it is {status} already") });
         }
-        let Some(decision) = ask_decision().await? else {
+        let Some(mut decide) = ask(&seen, args).await? else {
             context.out.note("nothing was decided");
             return Ok(Exit::Ok);
         };
-        let mut decide = with_options(Decide::new(seen.id.as_str(), decision), args);
-        if args.comment.is_none() {
-            match ask_comment(&seen, decision).await? {
-                Some(comment) => decide = decide.comment(comment),
-                None => {
-                    context.out.note("nothing was decided");
-                    return Ok(Exit::Ok);
-                }
-            }
-        }
         if args.etag.is_none() {
             decide = decide.etag(seen.etag.as_str());
         }
@@ -118,14 +119,30 @@ async fn ask_and_decide(context: &Context, client: &Client, args: &DecideArgs) -
     }
 }
 
-async fn ask_decision() -> Result<Option<Decision>, Failure> {
+/// Asks for a decision and what it needs; `None` where the person leaves.
+async fn ask(seen: &Approval, args: &DecideArgs) -> Result<Option<Decide>, Failure> {
+    let Some(choice) = choice::ask(seen).await? else { return Ok(None) };
+    let decision = choice.decision(seen);
+    let mut decide = with_options(choice.on(seen.id.as_str()), args);
+    if args.comment.is_none() {
+        let Some(comment) = ask_comment(seen, decision).await? else { return Ok(None) };
+        decide = decide.comment(comment);
+    }
+    let has_schema = seen.rule.as_ref().is_some_and(|rule| !rule.response_schema_json.is_empty());
+    if args.response.is_none() && has_schema && decision == Decision::Approve {
+        let Some(response) = ask_response().await? else { return Ok(None) };
+        decide = decide.response_json(response);
+    }
+    Ok(Some(decide))
+}
+
+/// Asks for a response until it is JSON, or nothing; `None` at the end of input.
+async fn ask_response() -> Result<Option<String>, Failure> {
     loop {
-        let answer = prompt::ask("Approve, reject or quit? [a/r/q] ").await?;
-        match answer.as_deref().map(str::to_lowercase).as_deref() {
-            Some("a" | "approve") => return Ok(Some(Decision::Approve)),
-            Some("r" | "reject") => return Ok(Some(Decision::Reject)),
-            Some("q" | "quit") | None => return Ok(None),
-            Some(_) => {}
+        let answer = prompt::ask("Response (JSON, Enter for none): ").await?;
+        match answer {
+            Some(answer) if !answer.is_empty() && check_json("it", &answer).is_err() => {}
+            answer => return Ok(answer),
         }
     }
 }
@@ -160,7 +177,7 @@ fn report(context: &Context, sent: &Sent) -> Result<Exit, Failure> {
         let title = text::line(&decided.title);
         let status = approval::status(decided, style);
         let outcome = if decided.status() == ApprovalStatus::Pending {
-            format!("recorded; {}", approval::progress(decided))
+            format!("recorded; {}", progress::line(decided))
         } else {
             delivery::line(decided, &context.out.now(), style)
         };

@@ -1,8 +1,13 @@
 //! One file per command.
 
+mod access;
+mod actions;
+mod audit;
+mod choice;
 mod completions;
 mod decide;
 mod execution;
+mod explain;
 mod list;
 mod prompt;
 mod show;
@@ -10,10 +15,10 @@ mod start;
 mod watch;
 mod workflow;
 
-use approve_client::{Filter, proto::Priority};
+use approve_client::{Client, Error, Filter, proto::Priority};
 
 use crate::{
-    args::{Cli, Command, FilterArgs, PriorityArg},
+    args::{Cli, Command, FilterArgs, PriorityArg, RuleCommand},
     context::Context,
     exit::Exit,
     failure::Failure,
@@ -25,10 +30,22 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::List(args) => list::run(&context, args).await,
         Command::Watch(args) => watch::run(&context, args).await,
         Command::Show(args) => show::run(&context, args).await,
+        Command::Explain(args) => explain::run(&context, args).await,
         Command::Decide(args) => decide::run(&context, args).await,
+        Command::Withdraw(args) => actions::withdraw(&context, args).await,
+        Command::Claim(args) => actions::claim(&context, args).await,
+        Command::Release(args) => actions::release(&context, args).await,
+        Command::Reassign(args) => actions::reassign(&context, args).await,
+        Command::Cancel(args) => actions::cancel(&context, args).await,
+        Command::Hold(args) => actions::hold(&context, args).await,
+        Command::Resume(args) => actions::resume(&context, args).await,
         Command::Start(args) => start::run(&context, args).await,
         Command::Execution(args) => execution::run(&context, args).await,
         Command::Workflow(command) => workflow::run(&context, command).await,
+        Command::Rule(RuleCommand::Check(args)) => explain::check(&context, args).await,
+        Command::Audit(command) => audit::run(&context, command).await,
+        Command::Token(command) => access::token(&context, command).await,
+        Command::Whoami => access::whoami(&context).await,
         Command::Completions { shell } => completions::run(&context, shell),
     }
 }
@@ -72,5 +89,10 @@ impl GivenId {
 
     fn is_whole(&self) -> bool {
         self.0.len() == ID_LENGTH
+    }
+
+    /// The whole id, which the server is asked for where this is its beginning.
+    async fn whole(self, client: &Client) -> Result<String, Error> {
+        if self.is_whole() { Ok(self.0) } else { Ok(client.get(self.0).await?.id) }
     }
 }

@@ -1,7 +1,7 @@
 use approve_client::ApprovalStatus;
 
 use crate::{
-    args::ShowArgs,
+    args::IdArgs,
     commands::GivenId,
     context::Context,
     exit::Exit,
@@ -9,7 +9,7 @@ use crate::{
     output::{approval, json::ApprovalJson, text},
 };
 
-pub(crate) async fn run(context: &Context, args: ShowArgs) -> Result<Exit, Failure> {
+pub(crate) async fn run(context: &Context, args: IdArgs) -> Result<Exit, Failure> {
     let client = context.connect().await?;
     let approval = client.get(GivenId::new(&args.id).0).await?;
     if context.json() {

@@ -9,7 +9,7 @@ use crate::{
     context::Context,
     exit::Exit,
     failure::{self, Failure},
-    output::{approval, json::ApprovalJson, names::Name, text},
+    output::{approval, json::ApprovalJson, names::Name, progress, text},
 };
 
 #[derive(Serialize)]
@@ -120,7 +120,11 @@ impl<'a> Printer<'a> {
             facts.push(text::line(&approval.requester));
         }
         if !approval.votes.is_empty() {
-            facts.push(approval::progress(approval));
+            facts.push(progress::line(approval));
+        }
+        let note = progress::note(approval, &self.context.out.now());
+        if !note.is_empty() {
+            facts.push(note);
         }
         if let Some(expires) = approval::expires(approval, &self.context.out.now()) {
             facts.push(format!("expires {expires}"));

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use approve_client::{
     Approval, ApprovalStatus, Decision,
-    proto::{ExpiryAction, Priority, Vote},
+    proto::{ExpiryAction, Priority, Rule, Vote},
 };
 use comfy_table::{Cell, Color};
 use serde_json::value::RawValue;
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{
     delivery, json_text,
     names::Name,
-    rule,
+    progress, rule,
     style::Style,
     table::Columns,
     text,
@@ -21,6 +21,7 @@ const INDENT: &str = "    ";
 
 /// A table of approvals, one a line.
 pub(crate) fn table(approvals: &[Approval], with_status: bool, now: &Now, style: Style) -> String {
+    let noted = approvals.iter().any(|approval| !progress::note(approval, now).is_empty());
     let several_workflows = approvals.windows(2).any(|pair| matches!(pair, [a, b] if a.workflow != b.workflow));
     let mut header = vec!["ID"];
     if with_status {
@@ -31,6 +32,10 @@ pub(crate) fn table(approvals: &[Approval], with_status: bool, now: &Now, style:
         header.push("WORKFLOW");
     }
     header.extend(["REQUESTER", "VOTES", "AGE", "EXPIRES"]);
+    let last = header.len() - 1;
+    if noted {
+        header.push("NOTE");
+    }
     let mut columns = Columns::new(style, &header);
     for approval in approvals {
         let mut cells = vec![Cell::new(text::line(&approval.id))];
@@ -43,19 +48,24 @@ pub(crate) fn table(approvals: &[Approval], with_status: bool, now: &Now, style:
         }
         cells.extend([
             Cell::new(text::line(&approval.requester)),
-            Cell::new(votes_short(approval)),
+            Cell::new(progress::short(approval)),
             Cell::new(now.age(approval.create_time.as_ref())),
             Cell::new(expires(approval, now).unwrap_or_default()),
         ]);
+        if noted {
+            cells.push(Cell::new(progress::note(approval, now)));
+        }
         columns.row(cells);
     }
-    let last = header.len() - 1;
     columns.keep(&[0, last - 2, last - 1, last]);
     columns.render()
 }
 
 fn status_cell(approval: &Approval, style: Style) -> Cell {
-    let cell = Cell::new(ApprovalStatus::name(approval.status));
+    let name = ApprovalStatus::name(approval.status);
+    let outcome =
+        if approval.outcome.is_empty() { String::new() } else { format!(" ({})", text::line(&approval.outcome)) };
+    let cell = Cell::new(format!("{name}{outcome}"));
     if !style.is_enabled() {
         return cell;
     }
@@ -68,43 +78,17 @@ fn status_cell(approval: &Approval, style: Style) -> Cell {
 }
 
 pub(crate) fn status(approval: &Approval, style: Style) -> String {
-    let name = ApprovalStatus::name(approval.status);
-    match approval.status() {
+    status_name(approval.status(), style)
+}
+
+pub(crate) fn status_name(status: ApprovalStatus, style: Style) -> String {
+    let name = ApprovalStatus::name(status.into());
+    match status {
         ApprovalStatus::Approved => style.green(name),
         ApprovalStatus::Rejected | ApprovalStatus::Invalid => style.red(name),
         ApprovalStatus::Pending => style.yellow(name),
         _ => name.to_owned(),
     }
-}
-
-fn votes_for(approval: &Approval, decision: Decision) -> u32 {
-    let votes = approval.votes.iter();
-    let count = votes.filter(|vote| vote.decision() == decision).count();
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
-
-fn required(approval: &Approval) -> (u32, u32) {
-    approval.rule.as_ref().map_or((1, 1), |rule| {
-        (rule.stages.iter().map(|stage| stage.required_approvals.max(1)).sum(), rule.required_rejections.max(1))
-    })
-}
-
-/// "1/2": approvals of those that it takes.
-fn votes_short(approval: &Approval) -> String {
-    let approved = votes_for(approval, Decision::Approve);
-    format!("{approved}/{}", required(approval).0)
-}
-
-/// "1 of 2 approvals, 0 of 1 rejections".
-pub(crate) fn progress(approval: &Approval) -> String {
-    let (approvals, rejections) = required(approval);
-    format!(
-        "{} of {}, {} of {}",
-        votes_for(approval, Decision::Approve),
-        rule::count(approvals, "approval"),
-        votes_for(approval, Decision::Reject),
-        rule::count(rejections, "rejection"),
-    )
 }
 
 /// "in 4m 12s", for one that is pending and has a deadline.
@@ -126,6 +110,11 @@ pub(crate) fn facts(approval: &Approval, now: &Now, style: Style) -> String {
     };
     let pending = approval.status() == ApprovalStatus::Pending;
     fact("status", status_line(approval, now, style));
+    if !approval.outcome.is_empty() {
+        fact("outcome", rule::outcome_label(approval.rule.as_ref(), &approval.outcome));
+    }
+    fact("on hold", progress::hold(approval, now).map(|hold| style.yellow(&hold)).unwrap_or_default());
+    fact("claimed", progress::claim(approval, now).unwrap_or_default());
     fact("id", text::line(&approval.id));
     fact("workflow", text::line(&approval.workflow));
     fact("asked by", text::line(&approval.requester));
@@ -134,8 +123,10 @@ pub(crate) fn facts(approval: &Approval, now: &Now, style: Style) -> String {
         let then = match approval.rule.as_ref().map(|rule| rule.expiry_action()) {
             Some(ExpiryAction::Approve) => "APPROVED",
             Some(ExpiryAction::Reject) => "REJECTED",
+            Some(ExpiryAction::Outcome) => approval.rule.as_ref().map_or("", |rule| rule.expiry_outcome.as_str()),
             _ => "EXPIRED",
         };
+        let then = text::line(then);
         fact("deadline", format!("{}, then {then}", now.full(Some(at))));
     }
     if approval.priority() != Priority::Normal {
@@ -143,9 +134,11 @@ pub(crate) fn facts(approval: &Approval, now: &Now, style: Style) -> String {
     }
     fact("labels", labels(approval));
     if let Some(rule) = &approval.rule {
-        fact("rule", rule::in_words(rule, !approval.requester.is_empty()));
+        fact("rule", rule::in_words(rule, !approval.requester.is_empty(), now));
     }
-    fact("progress", progress(approval));
+    for (at, line) in progress::lines(approval, now).into_iter().enumerate() {
+        fact(if at == 0 { "progress" } else { "" }, line);
+    }
     fact("delivery", delivery::line(approval, now, style));
     fact("task", delivery::task(approval));
     if let Some(source) = &approval.source {
@@ -166,8 +159,12 @@ pub(crate) fn facts(approval: &Approval, now: &Now, style: Style) -> String {
     if !approval.votes.is_empty() {
         page += &section("Votes", style);
         for vote in &approval.votes {
-            page += &vote_lines(vote, now, style);
+            page += &vote_lines(vote, approval.rule.as_ref(), now, style);
         }
+    }
+    if let Some(rule) = approval.rule.as_ref().filter(|rule| !rule.response_schema_json.is_empty()) {
+        page += &section("Response has to fit", style);
+        page += &json_block(&rule.response_schema_json);
     }
     page += &section("Input", style);
     page += &json_block(&approval.input_json);
@@ -196,14 +193,19 @@ fn labels(approval: &Approval) -> String {
     labels.join(" ")
 }
 
-fn vote_lines(vote: &Vote, now: &Now, style: Style) -> String {
+fn vote_lines(vote: &Vote, rule: Option<&Rule>, now: &Now, style: Style) -> String {
     let decision = match vote.decision() {
         Decision::Approve => style.green("approve"),
         Decision::Reject => style.red("reject "),
         Decision::Unspecified => "?      ".into(),
     };
     let at = now.full(vote.vote_time.as_ref());
-    let mut lines = format!("{INDENT}{decision} {}, {at}\n", text::line(&vote.voter));
+    let outcome = if vote.outcome.is_empty() {
+        String::new()
+    } else {
+        format!(" as {}", rule::outcome_label(rule, &vote.outcome))
+    };
+    let mut lines = format!("{INDENT}{decision} {}{outcome}, {at}\n", progress::voter(vote));
     if !vote.comment.is_empty() {
         lines += &text::block(&vote.comment, "            ");
     }

@@ -1,11 +1,15 @@
 //! Rendering. Everything that a server sent passes through [`text`] or [`json_text`] before it is printed.
 
+pub(crate) mod access;
 pub(crate) mod approval;
+pub(crate) mod audit;
 pub(crate) mod delivery;
 pub(crate) mod execution;
+pub(crate) mod explain;
 pub(crate) mod json;
 pub(crate) mod json_text;
 pub(crate) mod names;
+pub(crate) mod progress;
 pub(crate) mod rule;
 pub(crate) mod style;
 pub(crate) mod table;

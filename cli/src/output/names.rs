@@ -1,8 +1,8 @@
 //! The enums of the API as they are printed: the enum's name without its prefix.
 
 use approve_client::proto::{
-    ApprovalStatus, CommentPolicy, Decision, DeliveryState, ExecutionStatus, ExpiryAction, Priority, RejectAction,
-    ResourceAction, TaskState,
+    ApprovalStatus, CommentPolicy, Decision, DeliveryState, ExecutionStatus, ExpiryAction, Permission, Priority,
+    RejectAction, ResourceAction, StageOrder, TaskState,
 };
 
 /// The name of a value, in upper case; "UNKNOWN" for one that this version does not know.
@@ -44,9 +44,11 @@ names! {
     DeliveryState, "DELIVERY_STATE_";
     ExecutionStatus, "EXECUTION_STATUS_";
     ExpiryAction, "EXPIRY_ACTION_";
+    Permission, "PERMISSION_";
     Priority, "PRIORITY_";
     RejectAction, "REJECT_ACTION_";
     ResourceAction, "RESOURCE_ACTION_";
+    StageOrder, "STAGE_ORDER_";
     TaskState, "TASK_STATE_";
 }
 

@@ -1,10 +1,24 @@
-use approve_client::proto::{CommentPolicy, ExpiryAction, RejectAction, Rule, Stage};
+use approve_client::{
+    Decision,
+    proto::{
+        ApproverSet, CommentPolicy, Escalation, ExpiryAction, Freeze, Outcome, RejectAction, Rule, Stage, StageOrder,
+    },
+};
 
-use super::{text, time};
+use super::{
+    text,
+    time::{self, Now},
+};
+
+/// How many freezes are told.
+const FREEZES: usize = 3;
 
 /// A rule in words: "2 approvals from group:finance; the requester may not approve".
-pub(crate) fn in_words(rule: &Rule, has_requester: bool) -> String {
-    let mut parts = rule.stages.iter().map(stage).collect::<Vec<_>>();
+pub(crate) fn in_words(rule: &Rule, has_requester: bool, now: &Now) -> String {
+    let mut parts = vec![stages(rule)];
+    if rule.allow_repeat_approvers && rule.stages.len() > 1 {
+        parts.push("one person may approve in several stages".into());
+    }
     if rule.required_rejections > 1 {
         parts.push(format!("{} rejections to reject", rule.required_rejections));
     }
@@ -16,6 +30,19 @@ pub(crate) fn in_words(rule: &Rule, has_requester: bool) -> String {
         CommentPolicy::Always => parts.push("every decision needs a comment".into()),
         CommentPolicy::Unspecified | CommentPolicy::Never => {}
     }
+    if !rule.outcomes.is_empty() {
+        let outcomes: Vec<_> = rule.outcomes.iter().map(outcome).collect();
+        parts.push(format!("it may also be decided as {}", outcomes.join(" or ")));
+    }
+    if !rule.response_schema_json.is_empty() {
+        parts.push("the response has to fit a schema".into());
+    }
+    if !rule.remind_after.is_empty() {
+        let after: Vec<_> = rule.remind_after.iter().map(time::proto_span).collect();
+        parts.push(format!("reminders after {}", after.join(", ")));
+    }
+    parts.extend(rule.escalations.iter().map(escalation));
+    parts.extend(freezes(&rule.freezes, now));
     match rule.expiry_action() {
         ExpiryAction::Reject => parts.push("rejected at the deadline".into()),
         ExpiryAction::Approve => parts.push("APPROVED at the deadline".into()),
@@ -25,6 +52,9 @@ pub(crate) fn in_words(rule: &Rule, has_requester: bool) -> String {
     if rule.reject_action() == RejectAction::Output {
         parts.push("a rejection is an output, not a failure".into());
     }
+    if rule.trust_task_input {
+        parts.push("a task's own rule takes the place of this one".into());
+    }
     parts.join("; ")
 }
 
@@ -33,27 +63,92 @@ pub(crate) fn limit(rule: &Rule) -> Option<String> {
     rule.expire_after.as_ref().map(time::proto_span)
 }
 
-fn stage(stage: &Stage) -> String {
-    format!("{} {}", count(stage.required_approvals.max(1), "approval"), approvers(stage))
+fn stages(rule: &Rule) -> String {
+    match rule.stages.as_slice() {
+        [] => stage(&Stage::default()),
+        [only] => stage(only),
+        several => {
+            let several: Vec<_> =
+                several.iter().map(|each| format!("{} ({})", stage(each), text::line(&each.name))).collect();
+            let then = if rule.stage_order() == StageOrder::Parallel { " and " } else { ", then " };
+            several.join(then)
+        }
+    }
 }
 
-fn approvers(stage: &Stage) -> String {
-    let sets: Vec<String> = stage
-        .approver_sets
-        .iter()
-        .map(|set| {
-            let names: Vec<_> = set.any_of.iter().map(|name| text::line(name)).collect();
-            names.join(" or ")
-        })
-        .collect();
-    match sets.as_slice() {
+fn stage(stage: &Stage) -> String {
+    format!("{} {}", count(stage.required_approvals.max(1), "approval"), from(&stage.approver_sets))
+}
+
+/// "from group:finance".
+pub(crate) fn from(sets: &[ApproverSet]) -> String {
+    match sets {
         [] => "from anyone".into(),
-        [one] => format!("from {one}"),
+        [one] => format!("from {}", any_of(one)),
         several => {
-            let several: Vec<_> = several.iter().map(|set| format!("({set})")).collect();
+            let several: Vec<_> = several.iter().map(|set| format!("({})", any_of(set))).collect();
             format!("from people who are all of {}", several.join(" and "))
         }
     }
+}
+
+fn any_of(set: &ApproverSet) -> String {
+    let names: Vec<_> = set.any_of.iter().map(|name| text::line(name)).collect();
+    names.join(" or ")
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    let how = match outcome.decision() {
+        Decision::Approve => "approves",
+        Decision::Reject => "rejects",
+        Decision::Unspecified => "?",
+    };
+    format!("{} ({how})", text::line(&outcome.name))
+}
+
+/// An outcome for people: "Ask again next month (postpone)", or its name where it has no label.
+pub(crate) fn outcome_label(rule: Option<&Rule>, name: &str) -> String {
+    let label = rule
+        .and_then(|rule| rule.outcomes.iter().find(|outcome| outcome.name == name))
+        .map(|outcome| outcome.label.as_str())
+        .filter(|label| !label.is_empty());
+    match label {
+        Some(label) => format!("{} ({})", text::line(label), text::line(name)),
+        None => text::line(name),
+    }
+}
+
+fn escalation(escalation: &Escalation) -> String {
+    let after = escalation.after.as_ref().map(time::proto_span).unwrap_or_default();
+    let who = escalation.approvers.as_ref().map(any_of).unwrap_or_default();
+    let stage = match escalation.stage.as_str() {
+        "" => String::new(),
+        stage => format!(" in {}", text::line(stage)),
+    };
+    format!("after {after} also {who}{stage}")
+}
+
+/// Freezes that are not over.
+fn freezes(freezes: &[Freeze], now: &Now) -> Vec<String> {
+    let ahead = freezes.iter().filter(|freeze| now.is_ahead(freeze.end_time.as_ref()));
+    let mut told: Vec<String> = ahead
+        .map(|freeze| {
+            let (from, until) = (now.short(freeze.start_time.as_ref()), now.short(freeze.end_time.as_ref()));
+            let except = freeze.except.as_ref().map(|set| format!(", but for {}", any_of(set))).unwrap_or_default();
+            format!("nobody decides from {from} to {until}{except}{}", why(&freeze.reason))
+        })
+        .collect();
+    let more = u32::try_from(told.len().saturating_sub(FREEZES)).unwrap_or(u32::MAX);
+    told.truncate(FREEZES);
+    if more > 0 {
+        told.push(count(more, "more such time"));
+    }
+    told
+}
+
+/// " (reason)", if there is one.
+pub(crate) fn why(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(" ({})", text::line(reason)) }
 }
 
 pub(crate) fn count(n: u32, what: &str) -> String {
@@ -61,48 +156,5 @@ pub(crate) fn count(n: u32, what: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use approve_client::proto::ApproverSet;
-
-    use super::*;
-
-    fn set(names: &[&str]) -> ApproverSet {
-        ApproverSet { any_of: names.iter().map(|name| (*name).to_owned()).collect() }
-    }
-
-    #[test]
-    fn rules_read_as_sentences() {
-        assert_eq!(
-            in_words(&Rule { stages: vec![Stage::default()], ..Rule::default() }, false),
-            "1 approval from anyone"
-        );
-        let rule = Rule {
-            stages: vec![Stage {
-                approver_sets: vec![set(&["group:finance"])],
-                required_approvals: 2,
-                ..Stage::default()
-            }],
-            comment_policy: CommentPolicy::OnReject.into(),
-            ..Rule::default()
-        };
-        assert_eq!(
-            in_words(&rule, true),
-            "2 approvals from group:finance; the requester may not approve; a rejection needs a comment"
-        );
-        let rule = Rule {
-            stages: vec![Stage {
-                approver_sets: vec![set(&["group:a", "user:b\x1b"]), set(&["group:c"])],
-                ..Stage::default()
-            }],
-            required_rejections: 3,
-            allow_self_approval: true,
-            expiry_action: ExpiryAction::Approve.into(),
-            ..Rule::default()
-        };
-        assert_eq!(
-            in_words(&rule, true),
-            "1 approval from people who are all of (group:a or user:b\\u{1b}) and (group:c); 3 rejections to reject; \
-             APPROVED at the deadline"
-        );
-    }
-}
+#[path = "rule_tests.rs"]
+mod tests;

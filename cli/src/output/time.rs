@@ -25,6 +25,19 @@ impl Now {
         }
     }
 
+    /// "14:03" today, else "2026-03-01 14:03".
+    pub(crate) fn short(&self, time: Option<&prost_types::Timestamp>) -> String {
+        let Some(time) = time.and_then(timestamp) else { return "unknown".to_owned() };
+        let time = self.zoned(time);
+        let format = if time.date() == self.zoned(self.at).date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+        time.strftime(format).to_string()
+    }
+
+    /// Whether it has not come yet. What has no time never comes.
+    pub(crate) fn is_ahead(&self, time: Option<&prost_types::Timestamp>) -> bool {
+        time.and_then(timestamp).is_some_and(|time| time > self.at)
+    }
+
     pub(crate) fn absolute(&self, time: Timestamp) -> String {
         self.zoned(time).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
     }
@@ -102,5 +115,10 @@ mod tests {
         assert_eq!(now.full(Some(&at(-60))), "2026-03-01 11:59:00 UTC (1m ago)");
         assert_eq!(now.full(Some(&prost_types::Timestamp { seconds: i64::MAX, nanos: -1 })), "unknown");
         assert_eq!(now.full(None), "unknown");
+        assert_eq!(
+            (now.short(Some(&at(252))).as_str(), now.short(Some(&at(86_400))).as_str()),
+            ("12:04", "2026-03-02 12:00")
+        );
+        assert!(now.is_ahead(Some(&at(1))) && !now.is_ahead(Some(&at(0))) && !now.is_ahead(None));
     }
 }

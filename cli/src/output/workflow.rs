@@ -40,7 +40,7 @@ pub(crate) fn facts(workflow: &Workflow, now: &Now, style: Style) -> String {
     }
     let default = Default::default();
     let rule = spec.rule.as_ref().unwrap_or(&default);
-    fact("rule", &rule::in_words(rule, true));
+    fact("rule", &rule::in_words(rule, true, now));
     if let Some(limit) = rule::limit(rule) {
         fact("time limit", &limit);
     }

@@ -73,7 +73,7 @@ fn a_decision_goes_to_the_approval_that_the_prefix_names() {
 fn every_way_to_fail_has_its_exit_code_and_says_what_to_do() {
     let server = Running::start();
     for (args, code, said) in [
-        (vec!["decide", "apr_one"], 2, "--approve or --reject"),
+        (vec!["decide", "apr_one"], 2, "--approve, --reject or --outcome"),
         (vec!["decide", "apr_one", "--approve", "--reject"], 2, "cannot be used with"),
         (vec!["list", "--status", "wrong"], 2, "possible values"),
         (vec!["list", "--label", "nope"], 2, "KEY=VALUE"),
@@ -86,7 +86,7 @@ fn every_way_to_fail_has_its_exit_code_and_says_what_to_do() {
         (vec!["start", "--input", "{\"amount\": }"], 6, "line 1 column 12"),
         (vec!["start", "--input-file", "/nonexistent"], 6, "can't read /nonexistent: No such file"),
         (vec!["decide", "one", "-a", "-m", "gone"], 9, ""),
-        (vec!["list", "--server", "ftp://x"], 6, "must start with http://"),
+        (vec!["list", "--server", "ftp://x"], 6, "must start with http:// or https://"),
         (vec!["workflow", "list"], 1, "error: "),
     ] {
         let ran = server.run(&args);

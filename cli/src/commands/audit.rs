@@ -1,0 +1,65 @@
+use approve_client::{Events, proto::AuditEvent};
+use futures::{StreamExt, TryStreamExt};
+
+use super::GivenId;
+use crate::{
+    args::{AuditCommand, LogArgs},
+    context::{Context, principal},
+    exit::Exit,
+    failure::Failure,
+    output::audit::{self, EventJson, HeadJson},
+};
+
+const PAGE: u32 = 100;
+
+pub(crate) async fn run(context: &Context, command: AuditCommand) -> Result<Exit, Failure> {
+    match command {
+        AuditCommand::Log(args) => log(context, args).await,
+        AuditCommand::Head => {
+            let head = context.connect().await?.audit_head().await?;
+            context.out.print_json_line(&HeadJson::from(&head))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+async fn log(context: &Context, args: LogArgs) -> Result<Exit, Failure> {
+    let client = context.connect().await?;
+    let limit = args.limit as usize;
+    // One more than is shown tells whether there are more.
+    let mut events = Events::new().page_size(args.limit.saturating_add(1).min(PAGE));
+    if let Some(id) = args.approval {
+        events = events.approval(GivenId::new(&id).whole(&client).await?);
+    }
+    if let Some(actor) = args.actor {
+        events = events.actor(principal(&actor));
+    }
+    if let Some(workflow) = args.workflow {
+        events = events.workflow(workflow);
+    }
+    for event_type in args.types {
+        events = events.event_type(event_type);
+    }
+    let too_far = || Failure::input("such a time is out of range");
+    if let Some(since) = args.since {
+        events = events.since(since.ago().ok_or_else(too_far)?);
+    }
+    if let Some(until) = args.until {
+        events = events.until(until.ago().ok_or_else(too_far)?);
+    }
+    let mut events: Vec<AuditEvent> = client.events_all(events).take(limit.saturating_add(1)).try_collect().await?;
+    let more = events.len() > limit;
+    events.truncate(limit);
+    if context.json() {
+        let events: Vec<_> = events.iter().map(EventJson::from).collect();
+        context.out.print_json(&events)?;
+    } else if events.is_empty() {
+        context.out.note("no event that matches");
+    } else {
+        context.out.print(&audit::log(&events, &context.out.now(), context.out.style))?;
+    }
+    if more {
+        context.out.note(&format!("there are more than {limit}; see them with --limit"));
+    }
+    Ok(Exit::Ok)
+}
