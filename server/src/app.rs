@@ -15,11 +15,13 @@ use tonic::transport::{Server, server::TcpIncoming};
 use tracing::{info, warn};
 
 use crate::{
+    approval::Origin,
+    audit::{self, AdminEvent, Anchors, SigningKey},
     auth::Authenticator,
     clock::{SharedClock, SystemClock},
     config::{self, Config, ConfigError},
     entropy::SystemEntropy,
-    grpc::{self, Approvals, Gate, WorkflowCalls},
+    grpc::{self, Approvals, AuditCalls, Gate, WorkflowCalls},
     provision::{SdkControlPlane, Spec},
     shutdown::{Drain, Ended, Signals},
     stepfunctions::{self, Sdk},
@@ -35,6 +37,9 @@ use crate::{
     worker::{Worker, WorkerOptions},
     workflows::{Provisioner, ProvisionerError, Workflow, Workflows},
 };
+
+/// Of this server, for the record.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The region of the embedded Step Functions.
 const LOCAL_REGION: &str = "us-east-1";
@@ -99,7 +104,7 @@ impl AppError {
         }
     }
 
-    fn system(what: &'static str) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+    pub(crate) fn system(what: &'static str) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
         move |source| Self::System { what, source }
     }
 }
@@ -276,11 +281,13 @@ struct Base {
     stepfunctions: stepfunctions::SharedStepFunctions,
     clock: SharedClock,
     provisioner: Arc<Provisioner>,
+    key: Option<Arc<SigningKey>>,
 }
 
 impl Base {
     async fn open(config: &Config, aws: &SdkConfig) -> Result<Self, AppError> {
         let in_folder = |source| AppError::Store { folder: config.data_dir.clone(), source };
+        let key = config.audit.signing_key()?.map(Arc::new);
         let clock: SharedClock = Arc::new(SystemClock);
         let folder = config.data_dir.clone();
         let store = tokio::task::spawn_blocking(move || SqliteStore::open(&folder, sqlite::Options::default()))
@@ -298,7 +305,7 @@ impl Base {
             workflows,
             working: tokio::sync::Mutex::default(),
         });
-        Ok(Self { store, stepfunctions, clock, provisioner })
+        Ok(Self { store, stepfunctions, clock, provisioner, key })
     }
 
     /// Begins to work: from here on tasks are taken.
@@ -322,7 +329,8 @@ impl Base {
                 detached_for: jiff::SignedDuration::from_secs(config.worker.detached_seconds.into()),
             },
         );
-        Parts { store: self.store, clock: self.clock, provisioner: self.provisioner, hub, worker, metrics }
+        let Self { store, clock, provisioner, key, .. } = self;
+        Parts { store, clock, provisioner, hub, worker, metrics, key }
     }
 }
 
@@ -334,6 +342,7 @@ struct Parts {
     hub: Arc<Hub>,
     worker: Worker,
     metrics: SharedMetrics,
+    key: Option<Arc<SigningKey>>,
 }
 
 impl Parts {
@@ -359,7 +368,9 @@ impl Parts {
             worker: self.worker.handle(),
             applies: calls.clone(),
         };
-        let (routes, health) = grpc::routes(approvals, workflows)
+        let audit =
+            AuditCalls { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), key: self.key.clone() };
+        let (routes, health) = grpc::routes(approvals, workflows, audit)
             .await
             .map_err(|error| AppError::system("cannot serve reflection")(error.into()))?;
         let hub_stop = CancellationToken::new();
@@ -368,6 +379,10 @@ impl Parts {
             let (hub, stop) = (Arc::clone(&self.hub), hub_stop.clone());
             async move { hub.run(stop).await }
         });
+        self.record_start(config).await?;
+        if let Some(anchors) = self.anchors(config) {
+            hub.spawn(anchors.run(hub_stop.clone()));
+        }
         let gate = Gate { authenticator: Arc::new(Authenticator::new(config)) };
         let server = Server::builder()
             .tcp_nodelay(true)
@@ -390,6 +405,26 @@ impl Parts {
         });
         calls.close();
         Ok(Running { parts: self, address, closing, calls, hub_stop, hub, health })
+    }
+}
+
+impl Parts {
+    async fn record_start(&self, config: &Config) -> Result<(), AppError> {
+        let roles = serde_json::to_string(&(&config.auth, &config.role))
+            .map_err(|error| AppError::system("cannot write the config down")(error.into()))?;
+        let started = AdminEvent::ServerStarted { version: VERSION.to_owned(), roles_sha256: audit::Hash::of(&roles) };
+        let recorded = self.store.record(Origin::system("server"), None, None, started, self.clock.now()).await;
+        recorded.map_err(|source| AppError::Store { folder: config.data_dir.clone(), source })
+    }
+
+    fn anchors(&self, config: &Config) -> Option<Anchors> {
+        Some(Anchors {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            key: self.key.clone(),
+            file: config.audit.anchor_file.clone()?,
+            interval: Duration::from_secs(config.audit.anchor_interval_seconds.into()),
+        })
     }
 }
 
@@ -421,9 +456,19 @@ impl Running {
         self.closing.cancel();
         drain.phase("calls and streams", None, self.calls.wait()).await;
         drain.phase("deliveries", None, self.parts.worker.stop()).await;
-        self.hub_stop.cancel();
-        drain.phase("watch and metrics", None, self.hub.wait()).await;
         let store = Arc::clone(&self.parts.store);
+        drain
+            .phase("record", None, async {
+                let stopped = AdminEvent::ServerStopped { version: VERSION.to_owned() };
+                let at = self.parts.clock.now();
+                if let Err(error) = store.record(Origin::system("server"), None, None, stopped, at).await {
+                    warn!(error = &error as &dyn std::error::Error, "the stop was not recorded");
+                }
+            })
+            .await;
+        // The last anchor is of all that.
+        self.hub_stop.cancel();
+        drain.phase("watch, metrics and anchors", None, self.hub.wait()).await;
         drain
             .phase("store", None, async move {
                 if let Err(error) = store.close().await {

@@ -5,6 +5,7 @@
 pub mod app;
 pub mod approval;
 pub mod audit;
+pub mod audit_key;
 pub mod auth;
 pub mod clock;
 pub mod config;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use approve_server::{
     app::{self, AppError, DevOptions},
+    audit_key,
     config::{Config, Log, LogFormat, Overrides},
     telemetry,
 };
@@ -54,6 +55,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         ready_file: Option<PathBuf>,
     },
+    /// Keys that sign the record of events
+    #[command(subcommand)]
+    AuditKey(AuditKeyCommand),
     /// Serve the embedded Step Functions and IAM alone, for development and tests
     LocalAws {
         /// On 127.0.0.1; 0 takes a free one
@@ -67,6 +71,22 @@ enum Command {
         ready_file: Option<PathBuf>,
         #[command(flatten)]
         log: LogArguments,
+    },
+}
+
+#[derive(Subcommand)]
+enum AuditKeyCommand {
+    /// Make a key that signs heads of the record; prints its public key, which verifies them
+    Generate {
+        /// Where the private key is written, readable by nobody else; must not exist
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Print the public key of a private key
+    Public {
+        /// The private key
+        #[arg(value_name = "FILE")]
+        key: PathBuf,
     },
 }
 
@@ -112,6 +132,14 @@ async fn run(command: Command) -> Result<(), AppError> {
             let config = Config::load(config.as_deref(), &Overrides { listen, data_dir })?;
             telemetry::init(&config.log)?;
             app::serve(config, ready_file.as_deref()).await
+        }
+        Command::AuditKey(AuditKeyCommand::Generate { out }) => {
+            print!("{}", audit_key::generate(&out)?);
+            Ok(())
+        }
+        Command::AuditKey(AuditKeyCommand::Public { key }) => {
+            print!("{}", audit_key::public(key)?);
+            Ok(())
         }
         Command::LocalAws { port, long_poll_seconds, ready_file, log } => {
             log.init()?;

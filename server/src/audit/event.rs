@@ -63,9 +63,8 @@ pub enum AdminEvent {
     ServerStarted {
         /// Its version.
         version: String,
-        /// Of who may do what, as the config says. Absent where it says nothing.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        roles_sha256: Option<Hash>,
+        /// Of how callers show who they are, and what they may do, as the config says: it changes when that does.
+        roles_sha256: Hash,
     },
     /// The server was told to stop, and nothing but this was left to write.
     ServerStopped {

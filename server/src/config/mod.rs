@@ -1,5 +1,6 @@
 //! Settings of `serve`: defaults, then the TOML file, then the environment, then flags. Unknown keys are refused.
 
+mod audit;
 mod identity;
 mod limits;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use figment::{
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    audit::Audit,
     identity::{
         Auth, CertificateMap, CertificateName, Certificates, IdentityMode, Jwt, JwtAlgorithm, PrincipalKind, Role, Tls,
     },
@@ -53,6 +55,8 @@ pub struct Config {
     pub role: Vec<Role>,
     /// What one caller may take of the server.
     pub limits: Limits,
+    /// How the record of events is anchored.
+    pub audit: Audit,
 }
 
 /// How AWS is reached. What is not set here comes from the usual chain: environment (`AWS_PROFILE` and the like), profile, SSO, instance.
@@ -156,6 +160,7 @@ impl Default for Config {
             auth: Auth::default(),
             role: Vec::new(),
             limits: Limits::default(),
+            audit: Audit::default(),
         }
     }
 }
@@ -233,6 +238,7 @@ impl Config {
         let refuse = |key: &str, problem: String| Err(value_error(key, problem));
         self.check_identity()?;
         self.limits.check()?;
+        self.audit.check()?;
         let polls = 1..=1_000;
         if !polls.contains(&self.worker.min_polls) {
             return refuse("worker.min_polls", "expected 1 to 1,000: AWS allows no more per activity".to_owned());

@@ -1,6 +1,7 @@
 //! The gRPC services: messages in, commands and queries out, and the only map from what goes wrong to a status.
 
 mod approvals;
+mod audit;
 mod convert;
 mod gate;
 mod status;
@@ -11,12 +12,15 @@ use std::time::Duration;
 
 use approve_proto::{
     FILE_DESCRIPTOR_SET,
-    v1::{approval_service_server::ApprovalServiceServer, workflow_service_server::WorkflowServiceServer},
+    v1::{
+        approval_service_server::ApprovalServiceServer, audit_service_server::AuditServiceServer,
+        workflow_service_server::WorkflowServiceServer,
+    },
 };
 use tonic::{metadata::MetadataMap, service::Routes};
 use tonic_health::server::HealthReporter;
 
-pub(crate) use self::{approvals::Approvals, gate::Gate, workflows::WorkflowCalls};
+pub(crate) use self::{approvals::Approvals, audit::AuditCalls, gate::Gate, workflows::WorkflowCalls};
 
 /// The longest message that is taken: a definition of 1 MiB, or an input of 256 KiB, with what is around it.
 const MAX_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
@@ -25,18 +29,21 @@ const MAX_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
 pub(crate) async fn routes(
     approvals: Approvals,
     workflows: WorkflowCalls,
+    audit: AuditCalls,
 ) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {
     let approvals = ApprovalServiceServer::new(approvals).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let workflows = WorkflowServiceServer::new(workflows).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let audit = AuditServiceServer::new(audit).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<ApprovalServiceServer<Approvals>>().await;
     reporter.set_serving::<WorkflowServiceServer<WorkflowCalls>>().await;
+    reporter.set_serving::<AuditServiceServer<AuditCalls>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let mut routes = Routes::builder();
-    routes.add_service(health).add_service(reflection).add_service(approvals).add_service(workflows);
+    routes.add_service(health).add_service(reflection).add_service(approvals).add_service(workflows).add_service(audit);
     Ok((routes.routes(), reporter))
 }
 
@@ -44,6 +51,7 @@ pub(crate) async fn routes(
 pub(crate) async fn not_serving(reporter: &HealthReporter) {
     reporter.set_not_serving::<ApprovalServiceServer<Approvals>>().await;
     reporter.set_not_serving::<WorkflowServiceServer<WorkflowCalls>>().await;
+    reporter.set_not_serving::<AuditServiceServer<AuditCalls>>().await;
     reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
 }
 

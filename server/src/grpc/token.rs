@@ -6,15 +6,24 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     approval::ApprovalId,
-    store::{Filter, Order, Revision},
+    store::{EventQuery, Filter, Order, Revision},
 };
 
 /// A digest of a query.
 pub(super) type QueryDigest = [u8; 8];
 
+/// The digest of a query for events.
+pub(super) fn digest_of(query: &EventQuery) -> QueryDigest {
+    short(&format!("events\u{1f}{query:?}"))
+}
+
 /// The digest of a filter and whatever else makes up a query.
 pub(super) fn digest(filter: &Filter, rest: &str) -> QueryDigest {
-    let hash = Sha256::digest(format!("{filter:?}\u{1f}{rest}"));
+    short(&format!("{filter:?}\u{1f}{rest}"))
+}
+
+fn short(query: &str) -> QueryDigest {
+    let hash = Sha256::digest(query);
     let mut digest = QueryDigest::default();
     digest.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
     digest
@@ -44,6 +53,16 @@ pub(super) fn page(digest: QueryDigest, after: &ApprovalId) -> String {
 /// The place of a page token.
 pub(super) fn read_page(token: &str, digest: QueryDigest) -> Option<ApprovalId> {
     String::from_utf8(decode(b'p', token, digest)?).ok()?.parse().ok()
+}
+
+/// A token that stands for a place in a list of events.
+pub(super) fn events_page(digest: QueryDigest, before: Revision) -> String {
+    encode(b'e', digest, &before.to_be_bytes())
+}
+
+/// The place of such a token.
+pub(super) fn read_events_page(token: &str, digest: QueryDigest) -> Option<Revision> {
+    decode(b'e', token, digest)?.try_into().ok().map(Revision::from_be_bytes)
 }
 
 fn encode(kind: u8, digest: QueryDigest, place: &[u8]) -> String {

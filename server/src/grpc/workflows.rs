@@ -16,12 +16,14 @@ use uuid::Uuid;
 
 use super::{convert, status::ApiError};
 use crate::{
-    approval::MAX_OUTPUT_BYTES,
+    approval::{MAX_OUTPUT_BYTES, Origin},
+    audit::{AdminEvent, Hash},
     auth,
     provision::{Action, RoleSpec, Spec, StateMachineSpec, StepReport},
     stepfunctions::{CallError, Execution, ExecutionStatus, Failure, HistoryEvent},
+    store::StoreError,
     worker::WorkerHandle,
-    workflows::{Provisioner, Workflow},
+    workflows::{Provisioner, ProvisionerError, Workflow},
 };
 
 /// How many states of an execution are told.
@@ -41,7 +43,7 @@ impl WorkflowService for WorkflowCalls {
         &self,
         request: Request<ApplyWorkflowRequest>,
     ) -> Result<Response<BoxStream<ApplyWorkflowResponse>>, Status> {
-        auth::caller(&request).map_err(ApiError::from)?;
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
         let spec = request.spec.ok_or_else(|| ApiError::field("spec", "expected a workflow's spec"))?;
         let spec = read_spec(spec)?;
@@ -53,7 +55,10 @@ impl WorkflowService for WorkflowCalls {
                 let event = Event::Step(resource_step(step));
                 let _ = sender.send(Ok(ApplyWorkflowResponse { event: Some(event) }));
             };
-            let applied = provisioner.apply(spec, request.adopt, report).await;
+            let applied = match provisioner.apply(spec, request.adopt, report).await {
+                Ok(workflow) => record_applied(&provisioner, caller.origin, &workflow).await.map(|()| workflow),
+                Err(error) => Err(error),
+            };
             let last = applied
                 .map(|workflow| ApplyWorkflowResponse { event: Some(Event::Workflow(describe(&workflow))) })
                 .map_err(|error| Status::from(ApiError::from(error)));
@@ -91,6 +96,9 @@ impl WorkflowService for WorkflowCalls {
             return Err(ApiError::ApprovalsPending { pending }.into());
         }
         let steps = self.provisioner.destroy(&workflow).await.map_err(ApiError::from)?;
+        let destroyed = AdminEvent::WorkflowDestroyed { pending };
+        let (origin, at) = (caller.origin.clone(), self.provisioner.clock.now());
+        store.record(origin, Some(request.name.clone()), None, destroyed, at).await.map_err(ApiError::from)?;
         let reason = "its workflow was destroyed";
         self.worker.cancel_all(&request.name, &caller.origin, reason).await.map_err(ApiError::from)?;
         Ok(Response::new(DestroyWorkflowResponse { steps: steps.into_iter().map(resource_step).collect() }))
@@ -100,7 +108,7 @@ impl WorkflowService for WorkflowCalls {
         &self,
         request: Request<StartExecutionRequest>,
     ) -> Result<Response<StartExecutionResponse>, Status> {
-        auth::caller(&request).map_err(ApiError::from)?;
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
         let workflow = self.named_or_only(&request.workflow)?;
         let input = read_input(request.input_json)?;
@@ -117,6 +125,10 @@ impl WorkflowService for WorkflowCalls {
             Some("InvalidName") => ApiError::field("name", error.message),
             _ => ApiError::Aws(error),
         })?;
+        let name_of = workflow.record.name.clone();
+        let event = AdminEvent::ExecutionStarted { execution_arn: started.arn.clone(), input_sha256: Hash::of(&input) };
+        let (store, at) = (&self.provisioner.store, self.provisioner.clock.now());
+        store.record(caller.origin, Some(name_of), None, event, at).await.map_err(ApiError::from)?;
         Ok(Response::new(StartExecutionResponse {
             execution_arn: started.arn,
             name,
@@ -185,6 +197,24 @@ impl WorkflowCalls {
         let machine = workflow.record.state_machine_arn.replacen(":stateMachine:", ":execution:", 1);
         Ok(format!("{machine}:{}", request.execution))
     }
+}
+
+/// Says in the record what was applied.
+async fn record_applied(
+    provisioner: &Provisioner,
+    origin: Origin,
+    workflow: &Workflow,
+) -> Result<(), ProvisionerError> {
+    let record = &workflow.record;
+    let spec = serde_json::to_string(&record.spec).map_err(|error| StoreError::Unavailable(error.into()))?;
+    let applied = AdminEvent::WorkflowApplied {
+        spec_sha256: Hash::of(&spec),
+        definition_sha256: Hash::of(&record.definition),
+        state_machine_arn: record.state_machine_arn.clone(),
+        activity_arn: record.activity_arn.clone(),
+    };
+    let at = provisioner.clock.now();
+    Ok(provisioner.store.record(origin, Some(record.name.clone()), None, applied, at).await?)
 }
 
 fn read_input(text: String) -> Result<String, ApiError> {
