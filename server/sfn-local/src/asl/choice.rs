@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{
     decimal,
-    eval::{Failure, Scope},
+    eval::{Failure, RandomSource, Scope},
+    jsonata::Expression,
     path::Path,
 };
 
@@ -16,7 +17,13 @@ pub(crate) enum Rule {
     And(Vec<Rule>),
     Or(Vec<Rule>),
     Not(Box<Rule>),
-    Test { variable: Path, test: Test },
+    Test {
+        variable: Path,
+        test: Test,
+    },
+    /// A JSONata `Condition`.
+    Condition(Box<Expression>),
+    Constant(bool),
 }
 
 #[derive(Debug)]
@@ -52,11 +59,11 @@ pub(crate) enum Operand {
 }
 
 impl Rule {
-    pub(crate) fn matches(&self, scope: &Scope<'_>) -> Result<bool, Failure> {
+    pub(crate) fn matches(&self, scope: &Scope<'_>, random: &mut dyn RandomSource) -> Result<bool, Failure> {
         match self {
             Self::And(rules) => {
                 for rule in rules {
-                    if !rule.matches(scope)? {
+                    if !rule.matches(scope, random)? {
                         return Ok(false);
                     }
                 }
@@ -64,14 +71,19 @@ impl Rule {
             }
             Self::Or(rules) => {
                 for rule in rules {
-                    if rule.matches(scope)? {
+                    if rule.matches(scope, random)? {
                         return Ok(true);
                     }
                 }
                 Ok(false)
             }
-            Self::Not(rule) => rule.matches(scope).map(|matched| !matched),
+            Self::Not(rule) => rule.matches(scope, random).map(|matched| !matched),
             Self::Test { variable, test } => test.matches(variable, scope),
+            Self::Condition(expression) => {
+                let value = expression.eval(scope, random)?;
+                value.as_bool().ok_or_else(|| expression.unexpected("boolean", &value))
+            }
+            Self::Constant(matched) => Ok(*matched),
         }
     }
 }

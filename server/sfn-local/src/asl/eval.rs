@@ -1,10 +1,12 @@
 //! What evaluation needs and how it fails.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{
     model::PathField,
     path::{Path, ReferencePath},
+    variables::Variables,
 };
 
 /// Random words for `States.UUID` and `States.MathRandom`, from the engine's seeded generator.
@@ -12,10 +14,28 @@ pub(crate) trait RandomSource {
     fn next_u64(&mut self) -> u64;
 }
 
-/// What paths and functions may read.
+/// What paths, functions and expressions may read.
+#[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
+    /// `$` in JSONPath, `$states.input` in JSONata.
     pub(crate) input: &'a Value,
+    /// `$$`, `$states.context`.
     pub(crate) context: &'a Value,
+    pub(crate) variables: &'a Variables,
+    /// `$states.result`, once there is one.
+    pub(crate) result: Option<&'a Value>,
+    /// `$states.errorOutput`, in a Catch.
+    pub(crate) error: Option<&'a Value>,
+    pub(crate) now: Timestamp,
+}
+
+impl Scope<'_> {
+    /// For fields that read nothing.
+    pub(crate) fn empty() -> Self {
+        static NOTHING: Variables = Variables::new();
+        let nothing = &Value::Null;
+        Self { input: nothing, context: nothing, variables: &NOTHING, result: None, error: None, now: Timestamp::MIN }
+    }
 }
 
 /// An error in a state: what Retry and Catch match, and the text that explains it.
@@ -25,6 +45,8 @@ pub(crate) struct Failure {
     pub(crate) cause: Option<String>,
     /// The cause is to be prefixed with the state it happened in.
     pub(crate) located: bool,
+    /// The field whose JSONata expression failed.
+    pub(crate) field: Option<String>,
 }
 
 impl Failure {
@@ -34,12 +56,17 @@ impl Failure {
     }
 
     pub(crate) fn named(error: &str, cause: impl Into<String>) -> Self {
-        Self { error: Some(error.to_owned()), cause: Some(cause.into()), located: true }
+        Self { error: Some(error.to_owned()), cause: Some(cause.into()), located: true, field: None }
+    }
+
+    /// `States.QueryEvaluationError`, of the expression in `field`.
+    pub(crate) fn evaluation(cause: String, field: &str) -> Self {
+        Self { field: Some(field.to_owned()), ..Self::named("States.QueryEvaluationError", cause) }
     }
 
     /// An error as a worker, a Fail state or a timer gave it.
     pub(crate) fn reported(error: Option<String>, cause: Option<String>) -> Self {
-        Self { error, cause, located: false }
+        Self { error, cause, located: false, field: None }
     }
 
     pub(crate) fn is_runtime(&self) -> bool {

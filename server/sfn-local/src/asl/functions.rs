@@ -260,7 +260,7 @@ fn hash(args: &Arguments<'_>) -> Result<String, Failure> {
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -277,7 +277,7 @@ fn merge(args: &Arguments<'_>) -> Result<Value, Failure> {
 }
 
 /// One round of a mixing function: a seed always gives the same word.
-fn mix(seed: u64) -> u64 {
+pub(super) fn mix(seed: u64) -> u64 {
     let word = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -289,7 +289,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::asl::{eval::Scope, intrinsic::Call};
+    use crate::asl::{eval::Scope, intrinsic::Call, variables::Variables};
 
     struct Counter(u64);
 
@@ -303,7 +303,14 @@ mod tests {
     fn eval(text: &str) -> Result<String, Failure> {
         let input = json!({"name": "Ann", "list": [1, 2, 3, 3, 1], "obj": {"a": 1}, "two words": {"x": "y"}});
         let input: Value = serde_json::from_str(&input.to_string().replace("\"a\":1", "\"a\":1200.50")).unwrap();
-        let scope = Scope { input: &input, context: &Value::Null };
+        let scope = Scope {
+            input: &input,
+            context: &Value::Null,
+            variables: &Variables::default(),
+            result: None,
+            error: None,
+            now: jiff::Timestamp::UNIX_EPOCH,
+        };
         let call = Call::parse(text).unwrap_or_else(|| panic!("{text} does not parse"));
         call.eval(&scope, &mut Counter(0)).map(|value| value.to_string())
     }

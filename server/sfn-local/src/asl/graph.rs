@@ -1,8 +1,11 @@
 //! Checks on a graph of states as a whole.
 
+use std::collections::HashSet;
+
 use super::{
-    diagnostic::{Diagnostic, TRANSITION},
+    diagnostic::{Diagnostic, SCHEMA, TRANSITION},
     model::{Graph, Kind, State, Transition},
+    template::Template,
 };
 
 impl State {
@@ -11,7 +14,7 @@ impl State {
         let mut targets: Vec<usize> = self.catch.iter().map(|catcher| catcher.next).collect();
         match &self.kind {
             Kind::Choice { rules, default } => {
-                targets.extend(rules.iter().map(|(_, next)| *next));
+                targets.extend(rules.iter().map(|choice| choice.next));
                 targets.extend(default);
             }
             Kind::Succeed | Kind::Fail { .. } => {}
@@ -31,6 +34,49 @@ impl State {
             Kind::Task { .. } | Kind::Pass { .. } | Kind::Wait(_) | Kind::Parallel { .. } | Kind::Map(_) => {
                 self.next == Transition::End
             }
+        }
+    }
+}
+
+impl State {
+    /// The names of the variables that it assigns.
+    fn assigns(&self) -> impl Iterator<Item = &str> {
+        let choices = match &self.kind {
+            Kind::Choice { rules, .. } => rules.as_slice(),
+            _ => &[],
+        };
+        let assigns = self.assign.iter();
+        let assigns = assigns.chain(self.catch.iter().filter_map(|catcher| catcher.assign.as_ref()));
+        let assigns = assigns.chain(choices.iter().filter_map(|choice| choice.assign.as_ref()));
+        assigns.flat_map(Template::names)
+    }
+}
+
+/// No variable of an inner scope has the name of one around it.
+pub(crate) fn check_scopes(graph: &Graph, location: &str, outer: &HashSet<&str>, diagnostics: &mut Vec<Diagnostic>) {
+    let mut names = outer.clone();
+    for state in &graph.states {
+        for name in state.assigns() {
+            if outer.contains(name) {
+                diagnostics.push(Diagnostic::error(
+                    SCHEMA,
+                    format!("{location}/States/{}/Assign", state.name),
+                    format!("The variable '{name}' is assigned in an outer scope, and cannot be assigned in this one"),
+                ));
+            }
+            names.insert(name);
+        }
+    }
+    for state in &graph.states {
+        let location = format!("{location}/States/{}", state.name);
+        match &state.kind {
+            Kind::Parallel { branches } => {
+                for (index, branch) in branches.iter().enumerate() {
+                    check_scopes(branch, &format!("{location}/Branches[{index}]"), &names, diagnostics);
+                }
+            }
+            Kind::Map(map) => check_scopes(&map.processor, &format!("{location}/ItemProcessor"), &names, diagnostics),
+            _ => {}
         }
     }
 }

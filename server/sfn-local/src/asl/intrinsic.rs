@@ -38,16 +38,7 @@ impl Call {
         for argument in &self.arguments {
             arguments.push(match argument {
                 Argument::Literal(value) => value.clone(),
-                Argument::Path(path) => path
-                    .find(scope)
-                    .ok_or_else(|| {
-                        Failure::runtime(format!(
-                            "The JSONPath '{}' could not be found in the input '{}'",
-                            path.text(),
-                            if path.reads_context() { scope.context } else { scope.input },
-                        ))
-                    })?
-                    .into_owned(),
+                Argument::Path(path) => path.find(scope).ok_or_else(|| path.not_found(None, scope))?.into_owned(),
                 Argument::Call(call) => call.eval(scope, random)?,
             });
         }

@@ -6,25 +6,34 @@
 mod choice;
 mod decimal;
 mod diagnostic;
+mod digits;
 mod eval;
 mod functions;
 mod graph;
 mod intrinsic;
+mod jsonata;
+mod jsonata_functions;
 mod model;
 mod parse;
 mod parse_choice;
+mod parse_errors;
 mod parse_fields;
+mod parse_states;
 mod path;
 mod template;
+mod variables;
 
 pub(crate) use self::{
     choice::timestamp,
     eval::{Failure, RandomSource, Scope, apply_result_path, select},
+    jsonata::Expression,
     model::{
-        FailText, Graph, JitterStrategy, Kind, Map, PathField, Retrier, Seconds, State, Transition, WaitFor,
-        matches_error,
+        Catcher, Data, FailText, Graph, JitterStrategy, Kind, Map, PathField, Paths, Retrier, Seconds, State,
+        Transition, WaitFor, matches_error,
     },
     parse_fields::MAX_SECONDS,
+    template::Template,
+    variables::{Assigned, Variables, assigned},
 };
 pub use self::{
     diagnostic::{Diagnostic, Severity},

@@ -8,19 +8,16 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    choice::timestamp,
     diagnostic::{DUPLICATE, Diagnostic, NOT_JSON, SCHEMA, TRANSITION},
     graph,
-    model::{
-        Catcher, Definition, FailText, Graph, JitterStrategy, Kind, Map, Retrier, Seconds, State, Transition, WaitFor,
-    },
-    parse_choice,
+    model::{Data, Definition, Graph, Kind, Paths, QueryLanguage, State, Transition},
+    parse_errors::retriers,
     parse_fields::{Fields, MAX_SECONDS},
+    parse_states::{fail, wait},
     template::Template,
 };
 
 const MAX_STATE_NAME: usize = 80;
-const MAX_RETRY_DELAY: u64 = 31_622_400;
 
 impl Definition {
     /// Compiles `text`, or reports everything wrong with it in document order.
@@ -31,16 +28,21 @@ impl Definition {
         let root: Value =
             serde_json::from_str(text).map_err(|error| vec![Diagnostic::error(NOT_JSON, "", error.to_string())])?;
         let mut diagnostics = Vec::new();
-        let Some(mut fields) = Fields::open(&root, "/", &mut diagnostics) else { return Err(diagnostics) };
+        let Some(mut fields) = Fields::open(&root, "/", QueryLanguage::JsonPath, &mut diagnostics) else {
+            return Err(diagnostics);
+        };
         fields.string("Comment");
         if fields.string("Version").is_some_and(|version| version != "1.0") {
             fields.error("Version", "The only supported version is 1.0");
         }
-        query_language(&mut fields);
+        fields.language = query_language(&mut fields, QueryLanguage::JsonPath);
         let timeout_seconds = fields.integer("TimeoutSeconds", 1, MAX_SECONDS);
         let mut names = HashSet::new();
         let graph = parse_graph(&mut fields, &mut names);
         diagnostics.extend(fields.finish("a state machine"));
+        if let Some(graph) = graph.as_ref().filter(|_| diagnostics.is_empty()) {
+            graph::check_scopes(graph, "", &HashSet::new(), &mut diagnostics);
+        }
         match graph {
             Some(graph) if diagnostics.is_empty() => Ok(Self { graph: Arc::new(graph), timeout_seconds }),
             _ => Err(diagnostics),
@@ -48,19 +50,25 @@ impl Definition {
     }
 }
 
-fn query_language(fields: &mut Fields<'_>) {
-    if let Some(language) = fields.string("QueryLanguage")
-        && language != "JSONPath"
-    {
-        fields.error(
-            "QueryLanguage",
-            format!("QueryLanguage '{language}' is not supported by this engine, only JSONPath"),
-        );
+/// A machine in JSONata has no states in JSONPath; one in JSONPath may have states in JSONata.
+fn query_language(fields: &mut Fields<'_>, around: QueryLanguage) -> QueryLanguage {
+    match (fields.string("QueryLanguage"), around) {
+        (None, around) => around,
+        (Some("JSONPath"), QueryLanguage::JsonPath) => QueryLanguage::JsonPath,
+        (Some("JSONata"), _) => QueryLanguage::Jsonata,
+        (Some("JSONPath"), QueryLanguage::Jsonata) => {
+            fields.error("QueryLanguage", "QueryLanguage cannot be JSONPath in a state machine whose own is JSONata");
+            around
+        }
+        (Some(_), around) => {
+            fields.error("QueryLanguage", "Expected one of [JSONPath, JSONata]");
+            around
+        }
     }
 }
 
 /// Reads `StartAt` and `States`.
-fn parse_graph(fields: &mut Fields<'_>, names: &mut HashSet<String>) -> Option<Graph> {
+pub(crate) fn parse_graph(fields: &mut Fields<'_>, names: &mut HashSet<String>) -> Option<Graph> {
     fields.require(&["States", "StartAt"]);
     let start_at = fields.string("StartAt");
     let Some(states) = fields.get("States")?.as_object().filter(|states| !states.is_empty()) else {
@@ -87,7 +95,7 @@ fn parse_graph(fields: &mut Fields<'_>, names: &mut HashSet<String>) -> Option<G
             let message = format!("State name '{name}' is used more than once in the state machine");
             fields.diagnostics().push(Diagnostic::error(DUPLICATE, location.as_str(), message));
         }
-        let mut reader = StateReader { index: &index, names };
+        let mut reader = StateReader { index: &index, names, language: fields.language };
         parsed.extend(reader.state(name, value, &location, fields.diagnostics()));
     }
     let graph = Graph { start: start?, states: parsed };
@@ -99,17 +107,19 @@ fn parse_graph(fields: &mut Fields<'_>, names: &mut HashSet<String>) -> Option<G
     Some(graph)
 }
 
-struct StateReader<'r> {
+pub(crate) struct StateReader<'r> {
     index: &'r HashMap<&'r str, usize>,
-    names: &'r mut HashSet<String>,
+    pub(crate) names: &'r mut HashSet<String>,
+    /// The machine's own.
+    pub(crate) language: QueryLanguage,
 }
 
 impl StateReader<'_> {
     fn state(&mut self, name: &str, value: &Value, location: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<State> {
-        let mut fields = Fields::open(value, location, diagnostics)?;
+        let mut fields = Fields::open(value, location, self.language, diagnostics)?;
         fields.require(&["Type"]);
         fields.string("Comment");
-        query_language(&mut fields);
+        fields.language = query_language(&mut fields, self.language);
         let state = self.typed_state(name, value, &mut fields);
         match state {
             Some((state, what)) => {
@@ -126,7 +136,11 @@ impl StateReader<'_> {
     fn typed_state(&mut self, name: &str, value: &Value, fields: &mut Fields<'_>) -> Option<(State, &'static str)> {
         let (kind, what) = match fields.string("Type")? {
             "Task" => (self.task(fields)?, "a Task state"),
-            "Pass" => (Kind::Pass { result: fields.get("Result").cloned() }, "a Pass state"),
+            "Pass" => {
+                let by_path = fields.language == QueryLanguage::JsonPath;
+                let result = if by_path { fields.get("Result").cloned() } else { None };
+                (Kind::Pass { result }, "a Pass state")
+            }
             "Choice" => (self.choice(fields)?, "a Choice state"),
             "Wait" => (wait(fields)?, "a Wait state"),
             "Succeed" => (Kind::Succeed, "a Succeed state"),
@@ -141,36 +155,36 @@ impl StateReader<'_> {
         let moves = !matches!(kind, Kind::Choice { .. } | Kind::Succeed | Kind::Fail { .. });
         let works = matches!(kind, Kind::Task { .. } | Kind::Parallel { .. } | Kind::Map(_));
         let results = works || matches!(kind, Kind::Pass { .. });
+        let data = match fields.language {
+            QueryLanguage::JsonPath => Data::JsonPath(Box::new(paths(fields, &kind, results, works))),
+            QueryLanguage::Jsonata => Data::Jsonata {
+                arguments: match kind {
+                    Kind::Task { .. } | Kind::Parallel { .. } => fields.query("Arguments"),
+                    _ => None,
+                },
+                output: if matches!(kind, Kind::Fail { .. }) { None } else { fields.query("Output") },
+            },
+        };
+        let text = value.to_string();
         let mut state = State {
             name: name.into(),
-            input_path: super::PathField::Whole,
-            parameters: None,
-            result_selector: None,
-            result_path: super::PathField::Whole,
-            output_path: super::PathField::Whole,
+            data,
+            assign: if matches!(kind, Kind::Succeed | Kind::Fail { .. }) { None } else { fields.assign() },
             retry: Vec::new(),
             catch: Vec::new(),
             next: Transition::End,
-            uses_context: value.to_string().contains("$$"),
+            uses_context: text.contains("$$") || text.contains("$states"),
             kind,
         };
-        if !matches!(state.kind, Kind::Fail { .. }) {
-            state.input_path = fields.path_field("InputPath");
-            state.output_path = fields.path_field("OutputPath");
-        }
-        if results {
-            state.result_path = fields.result_path();
-            if !matches!(state.kind, Kind::Map(_)) {
-                state.parameters = fields.template("Parameters");
-            }
-        }
         if works {
-            state.result_selector = fields.template("ResultSelector");
             state.retry = retriers(fields);
             state.catch = self.catchers(fields);
         }
         if moves {
             state.next = self.transition(fields);
+        }
+        for (field, message) in misread(&state) {
+            fields.error(&field, message);
         }
         Some((state, what))
     }
@@ -187,7 +201,7 @@ impl StateReader<'_> {
         next.and_then(|next| self.target(next, fields, "Next")).map_or(Transition::End, Transition::Next)
     }
 
-    fn target(&self, name: &str, fields: &mut Fields<'_>, field: &str) -> Option<usize> {
+    pub(crate) fn target(&self, name: &str, fields: &mut Fields<'_>, field: &str) -> Option<usize> {
         let found = self.index.get(name).copied();
         if found.is_none() {
             let location = fields.at(field);
@@ -199,223 +213,58 @@ impl StateReader<'_> {
         }
         found
     }
-
-    fn task(&mut self, fields: &mut Fields<'_>) -> Option<Kind> {
-        fields.require(&["Resource"]);
-        let resource = fields.string("Resource")?;
-        if !crate::engine::is_activity_arn(resource) {
-            fields.error(
-                "Resource",
-                format!(
-                    "The resource provided {resource} is not recognized. The value is not a valid resource ARN, or the \
-                     resource is not available in this region. This engine runs activities \
-                     (arn:aws:states:<region>:<account>:activity:<name>) only"
-                ),
-            );
-        }
-        let timeout = fields.seconds("TimeoutSeconds", "TimeoutSecondsPath", (1, MAX_SECONDS));
-        let heartbeat = fields.seconds("HeartbeatSeconds", "HeartbeatSecondsPath", (1, MAX_SECONDS));
-        if let Some(Seconds::Fixed(heartbeat)) = heartbeat {
-            let limit = match timeout {
-                None => MAX_SECONDS,
-                Some(Seconds::Fixed(timeout)) => timeout,
-                Some(Seconds::Path(_)) => u64::MAX,
-            };
-            if heartbeat >= limit {
-                fields.error("HeartbeatSeconds", "HeartbeatSeconds must be smaller than TimeoutSeconds");
-            }
-        }
-        Some(Kind::Task { resource: resource.into(), timeout, heartbeat })
-    }
-
-    fn choice(&mut self, fields: &mut Fields<'_>) -> Option<Kind> {
-        fields.require(&["Choices"]);
-        let Some(choices) = fields.get("Choices")?.as_array().filter(|choices| !choices.is_empty()) else {
-            fields.error("Choices", "Expected a non-empty array of choice rules");
-            return None;
-        };
-        let mut rules = Vec::new();
-        for (index, choice) in choices.iter().enumerate() {
-            let field = format!("Choices[{index}]");
-            let location = fields.at(&field);
-            let rule = parse_choice::rule(choice, &location, true, fields.diagnostics());
-            if let Some((rule, Some(next))) = rule {
-                let next = self.target(next, fields, &format!("{field}/Next"));
-                rules.extend(next.map(|next| (rule, next)));
-            }
-        }
-        let default = fields.string("Default").and_then(|name| self.target(name, fields, "Default"));
-        Some(Kind::Choice { rules, default })
-    }
-
-    fn parallel(&mut self, fields: &mut Fields<'_>) -> Option<Kind> {
-        fields.require(&["Branches"]);
-        let Some(branches) = fields.get("Branches")?.as_array().filter(|branches| !branches.is_empty()) else {
-            fields.error("Branches", "Expected a non-empty array of branches");
-            return None;
-        };
-        let mut graphs = Vec::new();
-        for (index, branch) in branches.iter().enumerate() {
-            let location = fields.at(&format!("Branches[{index}]"));
-            let Some(mut inner) = Fields::open(branch, &location, fields.diagnostics()) else { continue };
-            inner.string("Comment");
-            graphs.extend(parse_graph(&mut inner, self.names).map(Arc::new));
-            fields.diagnostics().extend(inner.finish("a branch"));
-        }
-        Some(Kind::Parallel { branches: graphs })
-    }
-
-    fn map(&mut self, fields: &mut Fields<'_>) -> Option<Kind> {
-        fields.at_most_one(&["ItemProcessor", "Iterator"]);
-        fields.at_most_one(&["ItemSelector", "Parameters"]);
-        let name = if fields.has("Iterator") { "Iterator" } else { "ItemProcessor" };
-        fields.require(&[name]);
-        let (value, location) = (fields.get(name)?, fields.at(name));
-        let mut inner = Fields::open(value, &location, fields.diagnostics())?;
-        inner.string("Comment");
-        processor_config(&mut inner);
-        let graph = parse_graph(&mut inner, self.names);
-        fields.diagnostics().extend(inner.finish("an item processor"));
-        let items_path = fields.path_field("ItemsPath");
-        let item_selector = fields.template("ItemSelector").or(fields.template("Parameters"));
-        let max_concurrency = fields.seconds("MaxConcurrency", "MaxConcurrencyPath", (0, MAX_SECONDS));
-        let tolerated_count = fields.seconds("ToleratedFailureCount", "ToleratedFailureCountPath", (0, MAX_SECONDS));
-        let tolerated_percentage =
-            fields.seconds("ToleratedFailurePercentage", "ToleratedFailurePercentagePath", (0, 100));
-        Some(Kind::Map(Box::new(Map {
-            processor: Arc::new(graph?),
-            items_path,
-            item_selector,
-            max_concurrency,
-            tolerated_count,
-            tolerated_percentage,
-        })))
-    }
-
-    fn catchers(&mut self, fields: &mut Fields<'_>) -> Vec<Catcher> {
-        let items = array_of(fields, "Catch");
-        let mut catchers = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            let location = fields.at(&format!("Catch[{index}]"));
-            let Some(mut inner) = Fields::open(item, &location, fields.diagnostics()) else { continue };
-            inner.string("Comment");
-            inner.require(&["Next"]);
-            let errors = error_names(&mut inner, index + 1 == items.len());
-            let result_path = inner.result_path();
-            let next = inner.string("Next").and_then(|next| self.target(next, &mut inner, "Next"));
-            fields.diagnostics().extend(inner.finish("a catcher"));
-            catchers.extend(next.map(|next| Catcher { errors, next, result_path }));
-        }
-        catchers
-    }
 }
 
-fn processor_config(fields: &mut Fields<'_>) {
-    let Some(value) = fields.get("ProcessorConfig") else { return };
-    let location = fields.at("ProcessorConfig");
-    let Some(mut config) = Fields::open(value, &location, fields.diagnostics()) else { return };
-    if config.string("Mode").is_some_and(|mode| mode != "INLINE") {
-        config.error("Mode", "Only Mode INLINE is supported by this engine");
-    }
-    let findings = config.finish("an inline ProcessorConfig");
-    fields.diagnostics().extend(findings);
-}
-
-fn wait(fields: &mut Fields<'_>) -> Option<Kind> {
-    const NAMES: [&str; 4] = ["Seconds", "SecondsPath", "Timestamp", "TimestampPath"];
-    if NAMES.iter().filter(|name| fields.has(name)).count() != 1 {
-        fields.error_here(format!("Exactly one of these fields is required: [{}]", NAMES.join(", ")));
-        return None;
-    }
-    let wait = if fields.has("Timestamp") {
-        let text = fields.string("Timestamp")?;
-        let time = timestamp(text);
-        if time.is_none() {
-            fields.error("Timestamp", "Expected an RFC 3339 timestamp with an offset");
-        }
-        WaitFor::Timestamp(time?)
-    } else if fields.has("TimestampPath") {
-        WaitFor::TimestampPath(fields.path("TimestampPath")?)
-    } else {
-        WaitFor::Seconds(fields.seconds("Seconds", "SecondsPath", (0, MAX_SECONDS))?)
+fn paths(fields: &mut Fields<'_>, kind: &Kind, results: bool, works: bool) -> Paths {
+    let mut paths = Paths {
+        input_path: super::PathField::Whole,
+        parameters: None,
+        result_selector: None,
+        result_path: super::PathField::Whole,
+        output_path: super::PathField::Whole,
     };
-    Some(Kind::Wait(wait))
+    if !matches!(kind, Kind::Fail { .. }) {
+        paths.input_path = fields.path_field("InputPath");
+        paths.output_path = fields.path_field("OutputPath");
+    }
+    if results {
+        paths.result_path = fields.result_path();
+        if !matches!(kind, Kind::Map(_)) {
+            paths.parameters = fields.template("Parameters");
+        }
+    }
+    if works {
+        paths.result_selector = fields.template("ResultSelector");
+    }
+    paths
 }
 
-fn fail(fields: &mut Fields<'_>) -> Kind {
-    let error = fail_text(fields, "Error", "ErrorPath");
-    let cause = fail_text(fields, "Cause", "CausePath");
-    Kind::Fail { error, cause }
-}
-
-fn fail_text(fields: &mut Fields<'_>, name: &'static str, path_name: &'static str) -> Option<FailText> {
-    fields.at_most_one(&[name, path_name]);
-    let fixed = fields.string(name).map(|text| FailText::Fixed(text.to_owned()));
-    let path = fields.string(path_name).and_then(|text| {
-        let template = Template::expression(text, path_name);
-        if template.is_none() {
-            fields.error(path_name, format!("Value is neither a Reference Path nor an intrinsic function: '{text}'"));
-        }
-        template.map(|template| FailText::Path { template, field: path_name })
-    });
-    fixed.or(path)
-}
-
-fn retriers(fields: &mut Fields<'_>) -> Vec<Retrier> {
-    let items = array_of(fields, "Retry");
-    let mut retriers = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        let location = fields.at(&format!("Retry[{index}]"));
-        let Some(mut inner) = Fields::open(item, &location, fields.diagnostics()) else { continue };
-        inner.string("Comment");
-        let errors = error_names(&mut inner, index + 1 == items.len());
-        let interval_seconds = inner.integer("IntervalSeconds", 1, MAX_SECONDS).unwrap_or(1);
-        let max_attempts = inner.integer("MaxAttempts", 0, MAX_SECONDS).unwrap_or(3);
-        let backoff_rate = inner.get("BackoffRate").map_or(Some(2.0), |rate| rate.as_f64().filter(|rate| *rate >= 1.0));
-        if backoff_rate.is_none() {
-            inner.error("BackoffRate", "Expected a number of at least 1.0");
-        }
-        let max_delay_seconds = inner.integer("MaxDelaySeconds", 1, MAX_RETRY_DELAY - 1);
-        if max_delay_seconds.is_some_and(|delay| delay <= interval_seconds) {
-            inner.error("MaxDelaySeconds", "MaxDelaySeconds must be greater than IntervalSeconds");
-        }
-        let jitter = match inner.string("JitterStrategy") {
-            None | Some("NONE") => JitterStrategy::None,
-            Some("FULL") => JitterStrategy::Full,
-            Some(_) => {
-                inner.error("JitterStrategy", "Expected one of [FULL, NONE]");
-                JitterStrategy::None
+/// Expressions that read what `$states` does not have where they stand: field and finding.
+fn misread(state: &State) -> Vec<(String, String)> {
+    let works = matches!(state.kind, Kind::Task { .. } | Kind::Parallel { .. } | Kind::Map(_));
+    let mut found = Vec::new();
+    let mut check = |place: String, template: Option<&Template>, allowed: &[&str]| {
+        for expression in template.map(Template::expressions).unwrap_or_default() {
+            for name in ["result", "errorOutput"] {
+                if expression.reads(name) && !allowed.contains(&name) {
+                    found.push((place.clone(), format!("$states.{name} is not available in this field")));
+                }
             }
-        };
-        fields.diagnostics().extend(inner.finish("a retrier"));
-        let backoff_rate = backoff_rate.unwrap_or(2.0);
-        retriers.push(Retrier { errors, interval_seconds, max_attempts, backoff_rate, max_delay_seconds, jitter });
-    }
-    retriers
-}
-
-fn array_of<'a>(fields: &mut Fields<'a>, name: &'static str) -> &'a [Value] {
-    match fields.get(name) {
-        None => &[],
-        Some(Value::Array(items)) => items,
-        Some(_) => {
-            fields.error(name, "Expected value of type Array");
-            &[]
         }
-    }
-}
-
-fn error_names(fields: &mut Fields<'_>, last: bool) -> Vec<String> {
-    fields.require(&["ErrorEquals"]);
-    let Some(value) = fields.get("ErrorEquals") else { return Vec::new() };
-    let names: Option<Vec<String>> =
-        value.as_array().and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect());
-    let Some(names) = names.filter(|names| !names.is_empty()) else {
-        fields.error("ErrorEquals", "Expected a non-empty array of strings");
-        return Vec::new();
     };
-    if names.iter().any(|name| name == "States.ALL") && (names.len() > 1 || !last) {
-        fields.error("ErrorEquals", "States.ALL must stand alone, and in the last entry");
+    let after: &[&str] = if works { &["result"] } else { &[] };
+    if let Data::Jsonata { arguments, output } = &state.data {
+        check("Arguments".to_owned(), arguments.as_ref(), &[]);
+        check("Output".to_owned(), output.as_ref(), after);
     }
-    names
+    check("Assign".to_owned(), state.assign.as_ref(), after);
+    for (index, catcher) in state.catch.iter().enumerate() {
+        check(format!("Catch[{index}]/Assign"), catcher.assign.as_ref(), &["errorOutput"]);
+        check(format!("Catch[{index}]/Output"), catcher.output.as_ref(), &["errorOutput"]);
+    }
+    if let Kind::Map(map) = &state.kind {
+        check("Items".to_owned(), map.items.as_ref(), &[]);
+        check("ItemSelector".to_owned(), map.item_selector.as_ref(), &[]);
+    }
+    found
 }

@@ -5,8 +5,11 @@ use serde_json::Value;
 use super::{
     choice::{Operand, Relation, Rule, Test, ValueKind, timestamp},
     diagnostic::{Diagnostic, SCHEMA},
+    jsonata::Expression,
+    model::QueryLanguage,
     parse_fields::Fields,
     path::Path,
+    template::Template,
 };
 
 /// Every test a rule can make, by field name. The spelling of AWS, all of it.
@@ -52,26 +55,58 @@ const TESTS: &[&str] = &[
     "TimestampLessThanPath",
 ];
 
-/// A top-level rule (`next` is given) or one nested in And, Or, Not.
-///
-/// Returns the rule, if it is one, and the state it leads to.
-pub(crate) fn rule<'a>(
+/// A rule at the top, with what belongs to it.
+pub(crate) struct TopRule<'a> {
+    pub(crate) rule: Rule,
+    pub(crate) next: &'a str,
+    pub(crate) assign: Option<Template>,
+    pub(crate) output: Option<Template>,
+}
+
+pub(crate) fn top_rule<'a>(
     value: &'a Value,
     location: &str,
-    top: bool,
+    language: QueryLanguage,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<(Rule, Option<&'a str>)> {
-    let mut fields = Fields::open(value, location, diagnostics)?;
+) -> Option<TopRule<'a>> {
+    let mut fields = Fields::open(value, location, language, diagnostics)?;
     fields.string("Comment");
-    let next = if top {
-        fields.require(&["Next"]);
-        fields.string("Next")
-    } else {
-        None
+    fields.require(&["Next"]);
+    let next = fields.string("Next");
+    let assign = fields.assign();
+    let (rule, output) = match language {
+        QueryLanguage::JsonPath => (combination(&mut fields), None),
+        QueryLanguage::Jsonata => (condition(&mut fields), fields.query("Output")),
     };
+    diagnostics.extend(fields.finish("a choice rule"));
+    Some(TopRule { rule: rule?, next: next?, assign, output })
+}
+
+fn condition(fields: &mut Fields<'_>) -> Option<Rule> {
+    fields.require(&["Condition"]);
+    match fields.get("Condition")? {
+        Value::Bool(matched) => Some(Rule::Constant(*matched)),
+        Value::String(text) => match Expression::parse(text, "Condition") {
+            Ok(expression) => Some(Rule::Condition(Box::new(expression))),
+            Err(message) => {
+                fields.error("Condition", message);
+                None
+            }
+        },
+        _ => {
+            fields.error("Condition", "Expected a Boolean or a JSONata expression");
+            None
+        }
+    }
+}
+
+/// A rule nested in And, Or, Not.
+fn nested_rule(value: &Value, location: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Rule> {
+    let mut fields = Fields::open(value, location, QueryLanguage::JsonPath, diagnostics)?;
+    fields.string("Comment");
     let parsed = combination(&mut fields);
-    diagnostics.extend(fields.finish(if top { "a choice rule" } else { "a nested choice rule" }));
-    parsed.map(|rule| (rule, next))
+    diagnostics.extend(fields.finish("a nested choice rule"));
+    parsed
 }
 
 fn combination(fields: &mut Fields<'_>) -> Option<Rule> {
@@ -82,8 +117,7 @@ fn combination(fields: &mut Fields<'_>) -> Option<Rule> {
         ["Or"] => nested(fields, "Or").map(Rule::Or),
         ["Not"] => {
             let (value, location) = (fields.get("Not")?, fields.at("Not"));
-            let (rule, _) = rule(value, &location, false, fields.diagnostics())?;
-            Some(Rule::Not(Box::new(rule)))
+            nested_rule(value, &location, fields.diagnostics()).map(|rule| Rule::Not(Box::new(rule)))
         }
         _ => {
             fields.error_here("A choice rule needs exactly one of these fields: [And, Or, Not, Variable]");
@@ -100,7 +134,7 @@ fn nested(fields: &mut Fields<'_>, name: &'static str) -> Option<Vec<Rule>> {
     let location = fields.at(name);
     let mut rules = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        rules.push(rule(item, &format!("{location}[{index}]"), false, fields.diagnostics())?.0);
+        rules.push(nested_rule(item, &format!("{location}[{index}]"), fields.diagnostics())?);
     }
     Some(rules)
 }

@@ -4,42 +4,45 @@ use serde_json::{Map, Value};
 
 use super::{
     diagnostic::{Diagnostic, SCHEMA},
-    model::{PathField, Seconds},
+    jsonata::Expression,
+    model::{PathField, QueryLanguage, Seconds},
     path::{Path, ReferencePath},
-    template::Template,
+    template::{BadField, Template},
+    variables,
 };
 
 /// The largest number of seconds any field takes.
 pub(crate) const MAX_SECONDS: u64 = 99_999_999;
 
 /// Fields that AWS knows and this engine does not.
-const UNSUPPORTED: &[&str] = &[
-    "Arguments",
-    "Assign",
-    "Condition",
-    "Credentials",
-    "ItemBatcher",
-    "ItemReader",
-    "Items",
-    "Label",
-    "Output",
-    "ResultWriter",
-];
+const UNSUPPORTED: &[&str] = &["Credentials", "ItemBatcher", "ItemReader", "Label", "ResultWriter"];
+
+/// Fields of JSONPath alone, but for those whose names end in `Path`.
+const JSONPATH_ONLY: &[&str] = &["And", "Not", "Or", "Parameters", "Result", "ResultSelector", "Variable"];
+
+/// Fields of JSONata alone.
+const JSONATA_ONLY: &[&str] = &["Arguments", "Condition", "Items", "Output"];
 
 /// One object, remembering which fields were asked for; the rest is reported by [`Fields::finish`].
 pub(crate) struct Fields<'a> {
     map: &'a Map<String, Value>,
     location: String,
+    pub(crate) language: QueryLanguage,
     asked: Vec<&'static str>,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl<'a> Fields<'a> {
     /// Reports a value that is no object.
-    pub(crate) fn open(value: &'a Value, location: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Self> {
+    pub(crate) fn open(
+        value: &'a Value,
+        location: &str,
+        language: QueryLanguage,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Option<Self> {
         match value {
             Value::Object(map) => {
-                Some(Self { map, location: location.to_owned(), asked: Vec::new(), diagnostics: Vec::new() })
+                Some(Self { map, location: location.to_owned(), language, asked: Vec::new(), diagnostics: Vec::new() })
             }
             _ => {
                 diagnostics.push(Diagnostic::error(SCHEMA, location, "Expected value of type Object"));
@@ -52,8 +55,13 @@ impl<'a> Fields<'a> {
     pub(crate) fn finish(mut self, what: &str) -> Vec<Diagnostic> {
         for key in self.map.keys() {
             if !self.asked.contains(&key.as_str()) {
+                let jsonata = self.language == QueryLanguage::Jsonata;
                 let message = if UNSUPPORTED.contains(&key.as_str()) {
                     format!("Field '{key}' is not supported by this engine")
+                } else if jsonata && (JSONPATH_ONLY.contains(&key.as_str()) || key.ends_with("Path")) {
+                    format!("Field '{key}' is of JSONPath, and the QueryLanguage is JSONata")
+                } else if !jsonata && JSONATA_ONLY.contains(&key.as_str()) {
+                    format!("Field '{key}' is of JSONata, and the QueryLanguage is JSONPath")
                 } else {
                     format!("Field '{key}' is not supported in {what}")
                 };
@@ -141,13 +149,19 @@ impl<'a> Fields<'a> {
         number
     }
 
-    /// `name` as an integer, or `path_name` as a path to one.
+    /// `name` as an integer, or what computes one: `path_name` as a path, or `name` as an expression.
     pub(crate) fn seconds(
         &mut self,
         name: &'static str,
         path_name: &'static str,
         (min, max): (u64, u64),
     ) -> Option<Seconds> {
+        if self.language == QueryLanguage::Jsonata {
+            return match self.get(name)? {
+                Value::String(_) => self.expression(name).map(Seconds::Expression),
+                _ => self.integer(name, min, max).map(Seconds::Fixed),
+            };
+        }
         self.at_most_one(&[name, path_name]);
         let fixed = self.integer(name, min, max).map(Seconds::Fixed);
         let path = self.path(path_name).map(Seconds::Path);
@@ -195,13 +209,57 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A field that is a `{% … %}` expression.
+    pub(crate) fn expression(&mut self, name: &'static str) -> Option<Box<Expression>> {
+        let text = self.string(name)?;
+        match Expression::parse(text, name) {
+            Ok(expression) => Some(Box::new(expression)),
+            Err(message) => {
+                self.error(name, message);
+                None
+            }
+        }
+    }
+
+    /// A payload template of JSONPath: an object.
     pub(crate) fn template(&mut self, name: &'static str) -> Option<Template> {
         let value = self.get(name)?;
         if !value.is_object() {
             self.error(name, "Expected value of type Object");
             return None;
         }
-        match Template::parse(value) {
+        self.compiled(name, Template::parse(value))
+    }
+
+    /// A template of JSONata: any value, with expressions in it.
+    pub(crate) fn query(&mut self, name: &'static str) -> Option<Template> {
+        let value = self.get(name)?;
+        self.compiled(name, Template::parse_jsonata(value, name))
+    }
+
+    /// `Assign`, in either language.
+    pub(crate) fn assign(&mut self) -> Option<Template> {
+        const ASSIGN: &str = "Assign";
+        let value = self.get(ASSIGN)?;
+        if !value.is_object() {
+            self.error(ASSIGN, "Expected value of type Object");
+            return None;
+        }
+        let template = match self.language {
+            QueryLanguage::JsonPath => Template::parse(value),
+            QueryLanguage::Jsonata => Template::parse_jsonata(value, ASSIGN),
+        };
+        let template = self.compiled(ASSIGN, template)?;
+        for name in template.names() {
+            if let Err(message) = variables::check_name(name) {
+                self.error(ASSIGN, message);
+            }
+        }
+        Some(template)
+    }
+
+    fn compiled(&mut self, name: &str, template: Result<Template, BadField>) -> Option<Template> {
+        match template {
             Ok(template) => Some(template),
             Err(bad) => {
                 let location = format!("{}{}", self.at(name), bad.location);

@@ -5,14 +5,24 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use serde_json_path::JsonPath;
 
-use super::eval::{Failure, Scope};
+use super::{
+    eval::{Failure, Scope},
+    variables::{continues_name, starts_name},
+};
 
-/// A compiled path into the input (`$…`) or the context object (`$$…`).
+/// A compiled path into the input (`$…`), the context object (`$$…`) or a variable (`$name…`).
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     text: String,
-    context: bool,
+    root: Root,
     query: Query,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Root {
+    Input,
+    Context,
+    Variable(String),
 }
 
 #[derive(Clone, Debug)]
@@ -33,20 +43,37 @@ impl Path {
     /// `None` when `text` is no JSONPath that is supported.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix('$')?;
-        let (context, rest) = rest.strip_prefix('$').map_or((false, rest), |rest| (true, rest));
+        let (root, rest) = if let Some(rest) = rest.strip_prefix('$') {
+            (Root::Context, rest)
+        } else if rest.starts_with(starts_name) {
+            let (name, rest) = rest.split_at(rest.find(|c| !continues_name(c)).unwrap_or(rest.len()));
+            (Root::Variable(name.to_owned()), rest)
+        } else {
+            (Root::Input, rest)
+        };
         let query = match segments(rest) {
             Some(segments) => Query::Definite(segments),
             None => Query::Indefinite(Box::new(JsonPath::parse(&format!("${rest}")).ok()?)),
         };
-        Some(Self { text: text.to_owned(), context, query })
+        Some(Self { text: text.to_owned(), root, query })
     }
 
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    pub(crate) fn reads_context(&self) -> bool {
-        self.context
+    /// The failure of a field whose path leads nowhere.
+    pub(crate) fn not_found(&self, field: Option<&str>, scope: &Scope<'_>) -> Failure {
+        let field = field.map(|field| format!(" specified for the field '{field}'")).unwrap_or_default();
+        let place = match &self.root {
+            Root::Input => format!("the input '{}'", scope.input),
+            Root::Context => format!("the input '{}'", scope.context),
+            Root::Variable(name) => match scope.variables.get(name) {
+                Some(value) => format!("the variable '{name}' with the value '{value}'"),
+                None => format!("the variable '{name}', which has no value"),
+            },
+        };
+        Failure::runtime(format!("The JSONPath '{}'{field} could not be found in {place}", self.text))
     }
 
     pub(crate) fn is_definite(&self) -> bool {
@@ -55,7 +82,11 @@ impl Path {
 
     /// The value the path names; `None` when a definite path names nothing. An indefinite path gives a list.
     pub(crate) fn find<'a>(&self, scope: &Scope<'a>) -> Option<Cow<'a, Value>> {
-        self.find_in(if self.context { scope.context } else { scope.input })
+        self.find_in(match &self.root {
+            Root::Input => scope.input,
+            Root::Context => scope.context,
+            Root::Variable(name) => scope.variables.get(name)?,
+        })
     }
 
     pub(crate) fn find_in<'a>(&self, root: &'a Value) -> Option<Cow<'a, Value>> {
@@ -216,10 +247,10 @@ mod tests {
 
     #[test]
     fn what_is_no_path_is_refused() {
-        for text in ["", "a", "$.", "$a", "$.a.length()", "$.a[", "$.a['b", "$['a'", "$.a..", "$.a b"] {
+        for text in ["", "a", "$.", "$-a", "$1", "$a b", "$.a.length()", "$.a[", "$.a['b", "$['a'", "$.a..", "$.a b"] {
             assert!(Path::parse(text).is_none(), "{text}");
         }
-        for text in ["$.a[*]", "$$.a", "$.a[-1]", "$..a", "a"] {
+        for text in ["$.a[*]", "$$.a", "$.a[-1]", "$..a", "a", "$a", "$a.b"] {
             assert!(ReferencePath::parse(text).is_none(), "{text}");
         }
     }

@@ -1,19 +1,21 @@
-//! Payload templates: `Parameters`, `ResultSelector`, `ItemSelector`.
+//! Payload templates: `Parameters`, `ResultSelector`, `ItemSelector`, `Assign`; in JSONata `Arguments` and `Output`, too.
 
 use serde_json::{Map, Value};
 
 use super::{
     eval::{Failure, RandomSource, Scope},
     intrinsic::Call,
+    jsonata::{Expression, is_expression},
     path::Path,
 };
 
-/// A compiled template. Parts without a `.$` field are kept as they are.
+/// A compiled template. Parts without a `.$` field or an expression are kept as they are.
 #[derive(Clone, Debug)]
 pub(crate) enum Template {
     Literal(Value),
     Path { path: Path, field: String },
     Call(Call),
+    Expression(Box<Expression>),
     Object(Vec<(String, Template)>),
     Array(Vec<Template>),
 }
@@ -26,14 +28,40 @@ pub(crate) struct BadField {
     pub(crate) message: String,
 }
 
+/// Name, value and place of a field to its template.
+type FieldParser<'p> = dyn Fn(&str, &Value, &str) -> Result<(String, Template), BadField> + 'p;
+
 impl Template {
+    /// Of a state in JSONPath.
     pub(crate) fn parse(value: &Value) -> Result<Self, BadField> {
+        Self::compile(value, "", &|value, _| Ok(Self::Literal(value.clone())), &|key, value, _| Self::field(key, value))
+    }
+
+    /// Of a state in JSONata; `field` is the name of the field that it is in.
+    pub(crate) fn parse_jsonata(value: &Value, field: &str) -> Result<Self, BadField> {
+        let scalar = |value: &Value, place: &str| match value {
+            Value::String(text) if is_expression(text) => Expression::parse(text, place)
+                .map(|expression| Self::Expression(Box::new(expression)))
+                .map_err(|message| BadField { location: String::new(), message }),
+            literal => Ok(Self::Literal(literal.clone())),
+        };
+        Self::compile(value, field, &scalar, &|key, value, place| {
+            Self::parse_jsonata(value, &format!("{place}/{key}")).map(|template| (key.to_owned(), template))
+        })
+    }
+
+    fn compile(
+        value: &Value,
+        place: &str,
+        scalar: &dyn Fn(&Value, &str) -> Result<Self, BadField>,
+        field: &FieldParser<'_>,
+    ) -> Result<Self, BadField> {
         match value {
             Value::Object(map) => {
                 let fields = map
                     .iter()
                     .map(|(key, value)| {
-                        Self::field(key, value).map_err(|mut bad| {
+                        field(key, value, place).map_err(|mut bad| {
                             bad.location = format!("/{key}{}", bad.location);
                             bad
                         })
@@ -47,7 +75,7 @@ impl Template {
                     .iter()
                     .enumerate()
                     .map(|(index, item)| {
-                        Self::parse(item).map_err(|mut bad| {
+                        Self::compile(item, &format!("{place}[{index}]"), scalar, field).map_err(|mut bad| {
                             bad.location = format!("[{index}]{}", bad.location);
                             bad
                         })
@@ -56,7 +84,26 @@ impl Template {
                 let literal = items.iter().all(|template| matches!(template, Self::Literal(_)));
                 Ok(if literal { Self::Literal(value.clone()) } else { Self::Array(items) })
             }
-            scalar => Ok(Self::Literal(scalar.clone())),
+            leaf => scalar(leaf, place),
+        }
+    }
+
+    /// The names of the fields that it makes.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Literal(Value::Object(map)) => map.keys().map(String::as_str).collect(),
+            Self::Object(fields) => fields.iter().map(|(name, _)| name.as_str()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The expressions in it.
+    pub(crate) fn expressions(&self) -> Vec<&Expression> {
+        match self {
+            Self::Expression(expression) => vec![expression],
+            Self::Object(fields) => fields.iter().flat_map(|(_, template)| template.expressions()).collect(),
+            Self::Array(items) => items.iter().flat_map(Self::expressions).collect(),
+            Self::Literal(_) | Self::Path { .. } | Self::Call(_) => Vec::new(),
         }
     }
 
@@ -87,15 +134,10 @@ impl Template {
             Self::Literal(value) => value.clone(),
             Self::Path { path, field } => match path.find(scope) {
                 Some(value) => value.into_owned(),
-                None => {
-                    return Err(Failure::runtime(format!(
-                        "The JSONPath '{}' specified for the field '{field}' could not be found in the input '{}'",
-                        path.text(),
-                        if path.reads_context() { scope.context } else { scope.input },
-                    )));
-                }
+                None => return Err(path.not_found(Some(field), scope)),
             },
             Self::Call(call) => call.eval(scope, random)?,
+            Self::Expression(expression) => expression.eval(scope, random)?,
             Self::Object(fields) => {
                 let mut map = Map::with_capacity(fields.len());
                 for (name, template) in fields {

@@ -8,11 +8,11 @@ use super::{
     context,
     execution::{Branch, BranchId, Children, Parent, Waiting},
     history::{EventDetail, StateType},
+    numbers::read_integer,
     run::Run,
-    tasks::read_integer,
 };
 use crate::{
-    asl::{Failure, Graph, Kind, Map, Scope, State, select},
+    asl::{Failure, Graph, Kind, MAX_SECONDS, Map, Scope, State, Template, select},
     json::Json,
 };
 
@@ -43,18 +43,15 @@ impl Run<'_> {
         map: &Map,
         scope: &Scope<'_>,
     ) -> Result<(), Failure> {
-        let selected = select(&map.items_path, scope)?;
-        let Some(items) = selected.as_ref().unwrap_or(scope.input).as_array() else {
-            return Err(Failure::runtime(format!(
-                "Reference path \"{}\" must point to array.",
-                match &map.items_path {
-                    crate::asl::PathField::Path(path) => path.text(),
-                    crate::asl::PathField::Whole | crate::asl::PathField::Null => "$",
-                }
-            )));
+        let selected = match &map.items {
+            Some(items) => Some(items.eval(scope, &mut self.world.random)?),
+            None => select(&map.items_path, scope)?,
         };
-        let number = |field: &Option<crate::asl::Seconds>, name: &str| match field {
-            Some(field) => read_integer(field, name, scope),
+        let found = selected.as_ref().unwrap_or(scope.input);
+        let Some(items) = found.as_array() else { return Err(no_array(map, state, found)) };
+        let random = &mut self.world.random;
+        let mut number = |field: &Option<crate::asl::Seconds>, name: &str| match field {
+            Some(field) => read_integer(field, name, MAX_SECONDS, scope, random),
             None => Ok(0),
         };
         let concurrency = match number(&map.max_concurrency, "MaxConcurrencyPath")? {
@@ -77,7 +74,7 @@ impl Run<'_> {
                     if let Value::Object(fields) = &mut context {
                         fields.insert("Map".to_owned(), context::item_context(index, item));
                     }
-                    let scope = Scope { input: scope.input, context: &context };
+                    let scope = Scope { context: &context, ..*scope };
                     Json::from_value(&selector.eval(&scope, &mut self.world.random)?)
                 }
             };
@@ -121,7 +118,8 @@ impl Run<'_> {
     fn spawn(&mut self, graph: Arc<Graph>, parent: Parent, input: Json, after: u64) -> BranchId {
         let child = BranchId(self.execution.next_branch);
         self.execution.next_branch += 1;
-        let branch = Branch::new(graph, Some(parent), input, after, self.world.now);
+        let variables = self.branch(parent.branch).map(|branch| branch.variables.clone()).unwrap_or_default();
+        let branch = Branch::new(graph, Some(parent), input, after, self.world.now, variables);
         self.execution.branches.insert(child, branch);
         self.ready.push_back(child);
         child
@@ -241,12 +239,29 @@ impl Run<'_> {
     }
 
     /// A Parallel or Map that no Retry saves says so in the history.
-    pub(crate) fn record_container_failed(&mut self, id: BranchId, state: &State) {
-        let started = self.branch(id).is_some_and(|branch| branch.last_event != branch.entered_event);
+    pub(crate) fn record_container_failed(&mut self, id: BranchId, state: &State, started: bool) {
         match state.kind {
             Kind::Parallel { .. } if started => self.record(id, EventDetail::ParallelStateFailed),
             Kind::Map(_) if started => self.record(id, EventDetail::MapStateFailed),
             _ => 0,
         };
     }
+}
+
+/// Why a Map has nothing to iterate over.
+fn no_array(map: &Map, state: &State, found: &Value) -> Failure {
+    if let Some(Template::Expression(items)) = &map.items {
+        return items.unexpected("array", found);
+    }
+    if matches!(state.data, crate::asl::Data::Jsonata { .. }) {
+        return Failure::evaluation(
+            format!("The input of a Map without Items must be an array, and is: {found}"),
+            "Items",
+        );
+    }
+    let path = match &map.items_path {
+        crate::asl::PathField::Path(path) => path.text(),
+        crate::asl::PathField::Whole | crate::asl::PathField::Null => "$",
+    };
+    Failure::runtime(format!("Reference path \"{path}\" must point to array."))
 }

@@ -9,7 +9,10 @@ use super::{
     machines::Revision,
     timers::TimerKey,
 };
-use crate::{asl::Graph, json::Json};
+use crate::{
+    asl::{Graph, Variables},
+    json::Json,
+};
 
 /// How an execution stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,6 +93,10 @@ pub(crate) struct Branch {
     /// Retries used, by retrier. Empty until the first.
     pub(crate) attempts: Vec<u64>,
     pub(crate) waiting: Waiting,
+    /// What its states see: the scopes around it, as they were when it started, and its own.
+    pub(crate) variables: Arc<Variables>,
+    /// Bytes of the variables of the scopes around it.
+    pub(crate) inherited: usize,
 }
 
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The event log of an execution, and its wire form.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -51,7 +51,8 @@ pub enum EventDetail {
     ExecutionTimedOut(Reported),
     ExecutionAborted(Reported),
     StateEntered { kind: StateType, name: Arc<str>, input: Json },
-    StateExited { kind: StateType, name: Arc<str>, output: Json },
+    StateExited { kind: StateType, name: Arc<str>, output: Json, variables: Option<Box<BTreeMap<String, String>>> },
+    EvaluationFailed { reported: Reported, state: Arc<str>, location: Arc<str> },
     StateAborted { kind: StateType },
     ActivityScheduled { resource: Arc<str>, input: Json, timeout: Option<u64>, heartbeat: Option<u64> },
     ActivityStarted { worker: Option<Arc<str>> },
@@ -124,6 +125,7 @@ impl EventDetail {
             Self::StateEntered { .. } => "StateEntered",
             Self::StateExited { .. } => "StateExited",
             Self::StateAborted { .. } => "StateAborted",
+            Self::EvaluationFailed { .. } => "EvaluationFailed",
             Self::ActivityScheduled { .. } => "ActivityScheduled",
             Self::ActivityStarted { .. } => "ActivityStarted",
             Self::ActivitySucceeded { .. } => "ActivitySucceeded",
@@ -171,9 +173,21 @@ impl EventDetail {
                 data("input", input);
                 details.insert("name".into(), name.as_ref().into());
             }
-            Self::StateExited { name, output, .. } => {
+            Self::StateExited { name, output, variables, .. } => {
                 data("output", output);
                 details.insert("name".into(), name.as_ref().into());
+                if let Some(variables) = variables {
+                    if include_data {
+                        details.insert("assignedVariables".into(), json!(variables));
+                    }
+                    details.insert("assignedVariablesDetails".into(), json!({"truncated": false}));
+                }
+            }
+            Self::EvaluationFailed { reported, state, location } => {
+                details.extend(reported.error.as_deref().map(|error| ("error".to_owned(), error.into())));
+                details.extend(reported.cause.as_deref().map(|cause| ("cause".to_owned(), cause.into())));
+                details.insert("location".into(), location.as_ref().into());
+                details.insert("state".into(), state.as_ref().into());
             }
             Self::ActivityScheduled { resource, input, timeout, heartbeat } => {
                 data("input", input);

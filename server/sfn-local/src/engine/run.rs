@@ -3,7 +3,7 @@
 //! | a state | succeeds | fails |
 //! |---|---|---|
 //! | enters | [`Run::enter`] → [`Run::attempt`] | |
-//! | ends | [`Run::complete`]: ResultSelector, ResultPath, OutputPath, then [`Run::leave`] | [`Run::fail`]: Retry, Catch, else the branch fails |
+//! | ends | [`Run::complete`]: variables and output, then [`Run::leave`] | [`Run::fail`]: Retry, Catch, else the branch fails |
 //! | ends its branch | the parent gets a result, or the execution succeeds | the parent state fails, or the execution fails |
 
 use std::{collections::VecDeque, sync::Arc};
@@ -11,15 +11,16 @@ use std::{collections::VecDeque, sync::Arc};
 use serde_json::Value;
 
 use super::{
-    context,
+    data::Effective,
     execution::{Branch, BranchId, Execution, ExecutionId, ExecutionStatus, ROOT, Waiting},
     history::{EventDetail, Reported, StateType},
+    numbers::read_seconds,
     world::{Timer, World},
 };
 use crate::{
     asl::{
-        FailText, Failure, JitterStrategy, Kind, Retrier, Scope, State, Transition, WaitFor, apply_result_path,
-        matches_error, select, timestamp,
+        Assigned, FailText, Failure, JitterStrategy, Kind, Retrier, Scope, State, Transition, Variables, WaitFor,
+        matches_error, timestamp,
     },
     json::Json,
 };
@@ -101,75 +102,60 @@ impl<'e> Run<'e> {
     }
 
     fn try_attempt(&mut self, id: BranchId, state: &State) -> Result<(), Failure> {
-        let Some(branch) = self.execution.branches.get(&id) else { return Ok(()) };
-        let raw = branch.input.clone();
-        let plain = matches!(state.input_path, crate::asl::PathField::Whole) && state.parameters.is_none();
         match &state.kind {
-            // Nothing to evaluate: the text goes through as it came.
-            Kind::Pass { result: None } if plain => return self.complete(id, state, raw),
+            Kind::Pass { result: None } if state.takes_raw_input() => {
+                let raw = self.raw_input(id);
+                self.complete(id, state, raw)
+            }
             Kind::Task {
                 resource,
                 timeout: None | Some(crate::asl::Seconds::Fixed(_)),
                 heartbeat: None | Some(crate::asl::Seconds::Fixed(_)),
-            } if plain => {
-                let scope = Scope { input: &Value::Null, context: &Value::Null };
-                return self.schedule_task(id, state, resource, raw, &scope);
+            } if state.takes_raw_input() => {
+                let raw = self.raw_input(id);
+                self.schedule_task(id, state, resource, raw, &Scope::empty())
             }
-            _ => {}
+            _ => self.with_effective(id, state, |run, scope, effective| run.act(id, state, scope, &effective)),
         }
-        let raw_value = parse(&raw)?;
-        let context = self.context(id, state);
-        let scope = Scope { input: &raw_value, context: &context };
-        let selected = select(&state.input_path, &scope)?;
-        let untouched = selected.is_none();
-        let input = selected.as_ref().unwrap_or(&raw_value);
-        let scope = Scope { input, context: &context };
-        let parameters =
-            state.parameters.as_ref().map(|template| template.eval(&scope, &mut self.world.random)).transpose()?;
-        let effective = parameters.as_ref().unwrap_or(input);
-        let effective_text =
-            || if untouched && parameters.is_none() { raw.clone() } else { Json::from_value(effective) };
+    }
+
+    fn act(
+        &mut self,
+        id: BranchId,
+        state: &State,
+        scope: &Scope<'_>,
+        effective: &Effective<'_>,
+    ) -> Result<(), Failure> {
         match &state.kind {
             Kind::Pass { result: Some(result) } => self.complete(id, state, Json::from_value(result)),
-            Kind::Pass { result: None } => self.complete(id, state, effective_text()),
-            Kind::Task { resource, .. } => self.schedule_task(id, state, resource, effective_text(), &scope),
+            Kind::Pass { result: None } => self.complete(id, state, effective.text()),
+            Kind::Task { resource, .. } => self.schedule_task(id, state, resource, effective.text(), scope),
             Kind::Choice { rules, default } => {
-                let mut next = *default;
-                for (rule, target) in rules {
-                    if rule.matches(&scope)? {
-                        next = Some(*target);
+                let mut way = default.map(|next| (state.assign.as_ref(), state.output(), Transition::Next(next)));
+                for choice in rules {
+                    if choice.rule.matches(scope, &mut self.world.random)? {
+                        way = Some((choice.assign.as_ref(), choice.output.as_ref(), Transition::Next(choice.next)));
                         break;
                     }
                 }
-                let next = next.ok_or_else(|| {
+                let way = way.ok_or_else(|| {
                     Failure::named(
                         "States.NoChoiceMatched",
                         "Failed to transition out of the state. The state does not point to a next state.",
                     )
                 })?;
-                let output = self.output(state, &scope, effective_text())?;
-                self.leave(id, state, output, Transition::Next(next));
-                Ok(())
+                self.pass_on(id, state, scope, effective, way)
             }
-            Kind::Succeed => {
-                let output = self.output(state, &scope, effective_text())?;
-                self.leave(id, state, output, Transition::End);
-                Ok(())
-            }
-            Kind::Wait(wait) => self.wait(id, wait, &scope),
+            Kind::Succeed => self.pass_on(id, state, scope, effective, (None, state.output(), Transition::End)),
+            Kind::Wait(wait) => self.wait(id, wait, scope),
             Kind::Fail { error, cause } => {
-                let error = self.fail_text(error.as_ref(), &scope)?;
-                let cause = self.fail_text(cause.as_ref(), &scope)?;
+                let error = self.fail_text(error.as_ref(), scope)?;
+                let cause = self.fail_text(cause.as_ref(), scope)?;
                 Err(Failure::reported(error, cause))
             }
-            Kind::Parallel { branches } => self.start_parallel(id, branches, &effective_text()),
-            Kind::Map(map) => self.start_map(id, state, map, &scope),
+            Kind::Parallel { branches } => self.start_parallel(id, branches, &effective.text()),
+            Kind::Map(map) => self.start_map(id, state, map, scope),
         }
-    }
-
-    /// The context object, built only where something reads it.
-    pub(crate) fn context(&self, id: BranchId, state: &State) -> Value {
-        if state.uses_context { context::build(self.execution, id) } else { Value::Null }
     }
 
     fn fail_text(&mut self, text: Option<&FailText>, scope: &Scope<'_>) -> Result<Option<String>, Failure> {
@@ -180,16 +166,24 @@ impl<'e> Run<'e> {
                 Value::String(text) => Ok(Some(text)),
                 other => Err(Failure::runtime(format!("The value of the field '{field}' is not a string: {other}"))),
             },
+            Some(FailText::Expression(expression)) => match expression.eval(scope, &mut self.world.random)? {
+                Value::String(text) => Ok(Some(text)),
+                other => Err(expression.unexpected("string", &other)),
+            },
         }
     }
 
     fn wait(&mut self, id: BranchId, wait: &WaitFor, scope: &Scope<'_>) -> Result<(), Failure> {
         let due = match wait {
             WaitFor::Seconds(seconds) => {
-                let seconds = super::tasks::read_seconds(seconds, "SecondsPath", 0, scope)?;
+                let seconds = read_seconds(seconds, "SecondsPath", 0, scope, &mut self.world.random)?;
                 self.world.after_seconds(seconds)
             }
             WaitFor::Timestamp(time) => *time,
+            WaitFor::TimestampExpression(expression) => {
+                let value = expression.eval(scope, &mut self.world.random)?;
+                value.as_str().and_then(timestamp).ok_or_else(|| expression.unexpected("timestamp", &value))?
+            }
             WaitFor::TimestampPath(path) => {
                 let value = path.find(scope).ok_or_else(|| {
                     Failure::runtime(format!(
@@ -217,60 +211,28 @@ impl<'e> Run<'e> {
     /// A Wait's time has come.
     pub(crate) fn wait_ended(&mut self, id: BranchId) {
         self.with_state(id, |run, state| {
-            let Some(branch) = run.branch(id) else { return };
-            branch.waiting = Waiting::Nothing;
-            let raw = branch.input.clone();
-            let outcome = parse(&raw).and_then(|value| {
-                let context = run.context(id, state);
-                let scope = Scope { input: &value, context: &context };
-                match select(&state.input_path, &scope)? {
-                    None => run.output(state, &scope, raw),
-                    Some(selected) => {
-                        let scope = Scope { input: &selected, context: &context };
-                        run.output(state, &scope, Json::from_value(&selected))
-                    }
-                }
+            if let Some(branch) = run.branch(id) {
+                branch.waiting = Waiting::Nothing;
+            }
+            let outcome = run.with_effective(id, state, |run, scope, effective| {
+                let way = (state.assign.as_ref(), state.output(), state.next);
+                run.pass_on(id, state, scope, &effective, way)
             });
-            match outcome {
-                Ok(output) => run.leave(id, state, output, state.next),
-                Err(failure) => run.fail(id, state, failure),
+            if let Err(failure) = outcome {
+                run.fail(id, state, failure);
             }
         });
     }
 
-    /// The state has a result: ResultSelector, ResultPath, OutputPath, and on.
-    pub(crate) fn complete(&mut self, id: BranchId, state: &State, result: Json) -> Result<(), Failure> {
-        use crate::asl::PathField::Whole;
-        let verbatim =
-            matches!((&state.result_path, &state.output_path), (Whole, Whole)) && state.result_selector.is_none();
-        let output = if verbatim {
-            check_size(&state.name, result)?
-        } else {
-            let raw = self.branch(id).map_or_else(Json::empty_object, |branch| branch.input.clone());
-            let context = self.context(id, state);
-            let mut result = parse(&result)?;
-            if let Some(selector) = &state.result_selector {
-                let scope = Scope { input: &result, context: &context };
-                result = selector.eval(&scope, &mut self.world.random)?;
-            }
-            let combined = apply_result_path(&state.result_path, parse(&raw)?, result)?;
-            let scope = Scope { input: &combined, context: &context };
-            self.output(state, &scope, Json::from_value(&combined))?
-        };
-        self.leave(id, state, output, state.next);
-        Ok(())
-    }
-
-    /// Applies OutputPath to the scope's input, whose text is `whole`.
-    fn output(&self, state: &State, scope: &Scope<'_>, whole: Json) -> Result<Json, Failure> {
-        let output = select(&state.output_path, scope)?.map_or(whole, |value| Json::from_value(&value));
-        check_size(&state.name, output)
-    }
-
     /// Leaves the state with `output`, for another state or for the end of the branch.
-    fn leave(&mut self, id: BranchId, state: &State, output: Json, next: Transition) {
-        let kind = StateType::from(&state.kind);
-        self.record(id, EventDetail::StateExited { kind, name: state.name.clone(), output: output.clone() });
+    pub(crate) fn leave(&mut self, id: BranchId, state: &State, output: Json, next: Transition, assigned: Assigned) {
+        let (kind, name) = (StateType::from(&state.kind), state.name.clone());
+        let texts = assigned.iter().map(|(name, _, text)| (name.clone(), text.clone()));
+        let variables = if assigned.is_empty() { None } else { Some(Box::new(texts.collect())) };
+        self.record(id, EventDetail::StateExited { kind, name, output: output.clone(), variables });
+        if let Some(branch) = self.branch(id).filter(|_| !assigned.is_empty()) {
+            Arc::make_mut(&mut branch.variables).store(assigned);
+        }
         match next {
             Transition::Next(next) => {
                 if let Some(branch) = self.branch(id) {
@@ -300,16 +262,10 @@ impl<'e> Run<'e> {
     }
 
     /// The state has failed: Retry, then Catch, then the branch fails with it.
-    pub(crate) fn fail(&mut self, id: BranchId, state: &State, mut failure: Failure) {
-        if failure.located {
-            let entered = self.branch(id).map_or(0, |branch| branch.entered_event);
-            let cause = failure.cause.take().unwrap_or_default();
-            failure.cause = Some(format!(
-                "An error occurred while executing the state '{}' (entered at the event id #{entered}). {cause}",
-                state.name
-            ));
-            failure.located = false;
-        }
+    pub(crate) fn fail(&mut self, id: BranchId, state: &State, failure: Failure) {
+        let mut failure = self.located(id, state, failure);
+        let started = self.branch(id).is_some_and(|branch| branch.last_event != branch.entered_event);
+        self.record_evaluation_failed(id, state, &failure);
         if let Some(branch) = self.branch(id) {
             branch.waiting = Waiting::Nothing;
         }
@@ -323,21 +279,43 @@ impl<'e> Run<'e> {
                 }
                 return;
             }
-            self.record_container_failed(id, state);
+            self.record_container_failed(id, state, started);
             if let Some(catcher) = state.catch.iter().find(|catcher| matches_error(&catcher.errors, &error)) {
-                let raw = self.branch(id).map_or_else(Json::empty_object, |branch| branch.input.clone());
-                let output = parse(&raw)
-                    .and_then(|raw| apply_result_path(&catcher.result_path, raw, failure.error_output()))
-                    .and_then(|value| check_size(&state.name, Json::from_value(&value)));
-                match output {
-                    Ok(output) => return self.leave(id, state, output, Transition::Next(catcher.next)),
-                    Err(new) => failure = new,
+                match self.caught(id, state, catcher, &failure) {
+                    Ok((output, assigned)) => {
+                        return self.leave(id, state, output, Transition::Next(catcher.next), assigned);
+                    }
+                    Err(new) => {
+                        failure = self.located(id, state, new);
+                        self.record_evaluation_failed(id, state, &failure);
+                    }
                 }
             }
         } else {
-            self.record_container_failed(id, state);
+            self.record_container_failed(id, state, started);
         }
         self.branch_failed(id, failure);
+    }
+
+    /// Says in the cause where the failure happened.
+    fn located(&mut self, id: BranchId, state: &State, mut failure: Failure) -> Failure {
+        if failure.located {
+            let entered = self.branch(id).map_or(0, |branch| branch.entered_event);
+            let cause = failure.cause.take().unwrap_or_default();
+            failure.cause = Some(format!(
+                "An error occurred while executing the state '{}' (entered at the event id #{entered}). {cause}",
+                state.name
+            ));
+            failure.located = false;
+        }
+        failure
+    }
+
+    fn record_evaluation_failed(&mut self, id: BranchId, state: &State, failure: &Failure) {
+        if let Some(field) = &failure.field {
+            let (reported, state, location) = (reported(failure), state.name.clone(), field.as_str().into());
+            self.record(id, EventDetail::EvaluationFailed { reported, state, location });
+        }
     }
 
     fn branch_failed(&mut self, id: BranchId, failure: Failure) {
@@ -421,7 +399,7 @@ impl<'e> Run<'e> {
         let (input, role_arn) = (self.execution.input.clone(), self.execution.machine.role_arn.clone());
         self.execution.record(self.world.now, 0, EventDetail::ExecutionStarted { input: input.clone(), role_arn });
         let graph = self.execution.machine.definition.graph.clone();
-        let branch = Branch::new(graph, None, input, 0, self.world.now);
+        let branch = Branch::new(graph, None, input, 0, self.world.now, Arc::default());
         self.execution.branches.insert(ROOT, branch);
         self.ready.push_back(ROOT);
         self.drive();
@@ -435,6 +413,7 @@ impl Branch {
         input: Json,
         last_event: u64,
         now: jiff::Timestamp,
+        variables: Arc<Variables>,
     ) -> Self {
         let state = graph.start;
         Self {
@@ -448,26 +427,14 @@ impl Branch {
             retry_count: 0,
             attempts: Vec::new(),
             waiting: Waiting::Nothing,
+            inherited: variables.bytes(),
+            variables,
         }
     }
 }
 
-pub(crate) fn parse(json: &Json) -> Result<Value, Failure> {
-    json.to_value().map_err(|error| Failure::runtime(format!("The JSON document cannot be read: {error}")))
-}
-
 pub(crate) fn reported(failure: &Failure) -> Reported {
     Reported { error: failure.error.as_deref().map(Into::into), cause: failure.cause.as_deref().map(Into::into) }
-}
-
-fn check_size(state: &str, json: Json) -> Result<Json, Failure> {
-    if json.len() <= MAX_PAYLOAD {
-        return Ok(json);
-    }
-    let cause = format!(
-        "The state/task '{state}' returned a result with a size exceeding the maximum number of bytes service limit."
-    );
-    Err(Failure::reported(Some("States.DataLimitExceeded".to_owned()), Some(cause)))
 }
 
 /// Milliseconds before the retry of that number, from 1, without jitter.

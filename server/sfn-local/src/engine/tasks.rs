@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::{
     execution::{BranchId, Waiting},
     history::{EventDetail, Reported},
+    numbers::read_seconds,
     run::Run,
     world::{OpenTask, Task},
 };
 use crate::{
-    asl::{Failure, Kind, MAX_SECONDS, RandomSource, Scope, Seconds, State},
+    asl::{Failure, Kind, RandomSource, Scope, Seconds, State},
     json::Json,
 };
 
@@ -35,8 +36,9 @@ impl Run<'_> {
         scope: &Scope<'_>,
     ) -> Result<(), Failure> {
         let Kind::Task { timeout, heartbeat, .. } = &state.kind else { return Ok(()) };
-        let read = |seconds: &Option<Seconds>, name| {
-            seconds.as_ref().map(|seconds| read_seconds(seconds, name, 1, scope)).transpose()
+        let random = &mut self.world.random;
+        let mut read = |seconds: &Option<Seconds>, name| {
+            seconds.as_ref().map(|seconds| read_seconds(seconds, name, 1, scope, random)).transpose()
         };
         let timeout = read(timeout, "TimeoutSecondsPath")?;
         let heartbeat = read(heartbeat, "HeartbeatSecondsPath")?;
@@ -122,46 +124,4 @@ pub(crate) fn is_token(token: &str) -> bool {
         rest.len() == TOKEN_WORDS * 16
             && rest.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
     })
-}
-
-/// Seconds given outright, or read from the input by a path that names whole seconds.
-pub(crate) fn read_seconds(seconds: &Seconds, field: &str, min: u64, scope: &Scope<'_>) -> Result<u64, Failure> {
-    let path = match seconds {
-        Seconds::Fixed(seconds) => return Ok(*seconds),
-        Seconds::Path(path) => path,
-    };
-    let value = path.find(scope).ok_or_else(|| {
-        Failure::runtime(format!("The {field} parameter does not reference an input value: {}", path.text()))
-    })?;
-    if value.as_i64().is_some_and(|number| number < 0) {
-        let text = path.text();
-        return Err(Failure::runtime(format!("The {field} parameter references a negative value: {text} == {value}")));
-    }
-    match value.as_u64() {
-        Some(number) if (min..=MAX_SECONDS).contains(&number) => Ok(number),
-        Some(number) => Err(Failure::runtime(format!(
-            "The {field} parameter must reference a value from {min} to {MAX_SECONDS}: {} == {number}",
-            path.text()
-        ))),
-        None => Err(Failure::runtime(format!(
-            "The {field} parameter cannot be parsed as a long value: {} == {value}",
-            path.text()
-        ))),
-    }
-}
-
-/// A whole number of a Map, given outright or read from the input.
-pub(crate) fn read_integer(number: &Seconds, field: &str, scope: &Scope<'_>) -> Result<u64, Failure> {
-    match number {
-        Seconds::Fixed(number) => Ok(*number),
-        Seconds::Path(path) => {
-            let value = path.require(scope)?;
-            value.as_u64().ok_or_else(|| {
-                Failure::runtime(format!(
-                    "The {field} field refers to value \"{value}\" which is not a valid integer: {}",
-                    path.text()
-                ))
-            })
-        }
-    }
 }

@@ -226,8 +226,8 @@ fn definitions_are_refused_by_state_and_field() {
             "SCHEMA_VALIDATION_FAILED: Field 'Foo' is not supported in a state machine at /Foo",
         ),
         (
-            json!({"StartAt": "A", "QueryLanguage": "JSONata", "States": {"A": {"Type": "Succeed"}}}),
-            "SCHEMA_VALIDATION_FAILED: QueryLanguage 'JSONata' is not supported by this engine, only JSONPath at /QueryLanguage",
+            json!({"StartAt": "A", "QueryLanguage": "SQL", "States": {"A": {"Type": "Succeed"}}}),
+            "SCHEMA_VALIDATION_FAILED: Expected one of [JSONPath, JSONata] at /QueryLanguage",
         ),
         (json!({"Type": "Pass", "Next": "B"}), "MISSING_TRANSITION_TARGET: Missing 'Next' target: B at /States/A/Next"),
         (
@@ -243,8 +243,8 @@ fn definitions_are_refused_by_state_and_field() {
             "MISSING_TRANSITION_TARGET: No terminal state (End, Succeed or Fail) can be reached from StartAt. at /States",
         ),
         (
-            json!({"Type": "Pass", "End": true, "Assign": {}}),
-            "SCHEMA_VALIDATION_FAILED: Field 'Assign' is not supported by this engine at /States/A/Assign",
+            json!({"Type": "Succeed", "Assign": {}}),
+            "SCHEMA_VALIDATION_FAILED: Field 'Assign' is not supported in a Succeed state at /States/A/Assign",
         ),
         (
             json!({"Type": "Pass", "End": true, "Retry": []}),

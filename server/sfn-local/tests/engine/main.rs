@@ -4,8 +4,10 @@
 mod containers;
 mod data;
 mod histories;
+mod jsonata;
 mod machines;
 mod polls;
 mod properties;
 mod support;
 mod timing;
+mod variables;
