@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod actions;
 mod common;
+mod identity;
 mod interactive;
+mod record;
+mod rules;
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -159,8 +163,30 @@ fn a_reader_that_has_seen_enough_ends_the_program_quietly() {
 #[test]
 fn help_lists_every_command_and_exit_code() {
     let ran = Running::start().run(&["--help"]);
-    for part in ["list", "watch", "show", "decide", "start", "execution", "workflow", "completions", "130", "NO_COLOR"]
-    {
+    for part in [
+        "list",
+        "watch",
+        "show",
+        "explain",
+        "decide",
+        "withdraw",
+        "claim",
+        "release",
+        "reassign",
+        "cancel",
+        "hold",
+        "resume",
+        "start",
+        "execution",
+        "workflow",
+        "rule",
+        "audit",
+        "token",
+        "whoami",
+        "completions",
+        "130",
+        "NO_COLOR",
+    ] {
         assert!(ran.stdout.contains(part), "{part} is missing:\n{}", ran.stdout);
     }
 }
