@@ -1,6 +1,9 @@
 use approve_client::{
     prost_types::Timestamp,
-    proto::{ApproverSet, CommentPolicy, Delivery, DeliveryState, Rule, Source, Stage, TaskState},
+    proto::{
+        ApproverSet, Assignment, CommentPolicy, Delivery, DeliveryState, Freeze, Hold, Outcome, Rule, Source, Stage,
+        StageProgress, TaskState,
+    },
 };
 use jiff::tz::TimeZone;
 
@@ -145,4 +148,100 @@ fn a_table_has_a_line_for_each() {
     );
     assert!(lines[1].starts_with("apr_01jn8zq4m8k7v2c5x3n6b1w0ty  Pay invoice\\u{1b}[2J 4711"), "{table}");
     assert!(lines[1].ends_with("1/2    3m   in 4m 12s"), "{table}");
+}
+
+/// The same in two stages, the first of them met.
+fn staged() -> Approval {
+    let mut approval = approval();
+    let stage = |name: &str, required_approvals| Stage {
+        name: name.into(),
+        approver_sets: vec![ApproverSet { any_of: vec![format!("group:{name}")] }],
+        required_approvals,
+    };
+    let progress = |name: &str, required_approvals, approvals, open| StageProgress {
+        name: name.into(),
+        required_approvals,
+        approvals,
+        open,
+    };
+    approval.rule = Some(Rule {
+        stages: vec![stage("finance", 1), stage("legal", 2), stage("board", 1)],
+        outcomes: vec![Outcome {
+            name: "in_part".into(),
+            label: "Only a part".into(),
+            decision: Decision::Approve.into(),
+        }],
+        response_schema_json: r#"{"type":"object"}"#.into(),
+        ..Rule::default()
+    });
+    approval.stages =
+        vec![progress("finance", 1, 1, false), progress("legal", 2, 1, true), progress("board", 1, 0, false)];
+    approval.votes[0].stages = vec!["finance".into(), "legal".into()];
+    approval.votes[0].cast_by = "service:bot".into();
+    approval.votes[0].outcome = "in_part".into();
+    approval
+}
+
+#[test]
+fn stages_tell_how_far_they_are_and_who_brought_them_there() {
+    let mut approval = staged();
+    let page = facts(&approval, &now(), Style::plain());
+    assert!(
+        page.contains(
+            "
+  progress   finance: 1 of 1 from group:finance; user:ana, through service:bot approved 11:59
+             legal: 1 of 2 from group:legal; user:ana, through service:bot approved 11:59
+             board: 0 of 1 from group:board; not open yet
+             0 of 1 rejection
+"
+        ),
+        "{page}"
+    );
+    assert!(page.contains("approve user:ana, through service:bot as Only a part (in_part), 2026"), "{page}");
+    assert!(page.contains("\nResponse has to fit\n    {\n      \"type\": \"object\"\n    }\n"), "{page}");
+    assert_eq!(progress::short(&approval), "legal 1/2");
+    assert_eq!(progress::line(&approval), "finance 1 of 1, legal 1 of 2, board 0 of 1, 0 of 1 rejection");
+    approval.status = ApprovalStatus::Approved.into();
+    approval.outcome = "in_part".into();
+    assert_eq!(progress::short(&approval), "2/4");
+    let page = facts(&approval, &now(), Style::plain());
+    assert!(page.contains("  outcome    Only a part (in_part)\n"), "{page}");
+    let table = table(&[approval], true, &now(), Style::plain());
+    assert!(table.contains("APPROVED (in_part)"), "{table}");
+}
+
+#[test]
+fn a_claim_a_hold_and_a_freeze_are_told_while_they_last() {
+    let mut approval = approval();
+    approval.assignment = Some(Assignment {
+        assignee: "user:cy\x1b".into(),
+        assigned_by: vec!["user:bo".into(), "user:di".into()],
+        expire_time: at(3600),
+    });
+    approval.hold = Some(Hold { held_by: "user:op".into(), end_time: None, reason: "an\naudit".into() });
+    let page = facts(&approval, &now(), Style::plain());
+    assert!(page.contains("  on hold    until it is resumed, by user:op (an\\naudit)\n"), "{page}");
+    let claimed =
+        "  claimed    by user:cy\\u{1b}, until 2026-03-01 13:00:00 UTC (in 1h), given by user:bo, then user:di\n";
+    assert!(page.contains(claimed), "{page}");
+    let listed = table(&[approval.clone()], false, &now(), Style::plain());
+    let lines: Vec<_> = listed.lines().collect();
+    assert!(lines[0].ends_with("EXPIRES    NOTE"), "{listed}");
+    assert!(lines[1].ends_with("on hold, claimed by user:cy\\u{1b}"), "{listed}");
+
+    // What is over is not told.
+    approval.assignment.as_mut().unwrap().expire_time = at(0);
+    approval.hold.as_mut().unwrap().end_time = at(-1);
+    assert_eq!((progress::claim(&approval, &now()), progress::hold(&approval, &now())), (None, None));
+    assert_eq!(progress::note(&approval, &now()), "");
+    approval.hold = None;
+    let freeze = Freeze { start_time: at(-60), end_time: at(60), reason: "year's end".into(), ..Freeze::default() };
+    approval.rule.as_mut().unwrap().freezes = vec![freeze];
+    assert_eq!(
+        progress::hold(&approval, &now()).unwrap(),
+        "until 2026-03-01 12:01:00 UTC (in 1m), by its rule (year's end)"
+    );
+    assert_eq!(progress::note(&approval, &now()), "frozen");
+    approval.status = ApprovalStatus::Expired.into();
+    assert_eq!(progress::hold(&approval, &now()), None);
 }

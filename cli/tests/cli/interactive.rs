@@ -8,7 +8,7 @@ use std::{
     process::Child,
 };
 
-use approve_proto::v1::{ApprovalStatus, CommentPolicy, Decision, Rule};
+use approve_proto::v1::{ApprovalStatus, CommentPolicy, Decision, Outcome, Rule, Stage, StageProgress, Vote};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::common::Running;
@@ -130,4 +130,74 @@ fn what_is_final_is_not_asked_about() {
     server.fake.approvals.lock().unwrap()[0].status = ApprovalStatus::Expired.into();
     let (code, rest) = Session::start(&server, &["decide", "one"]).end();
     assert!(code == Some(5) && rest.contains("error: it is expired already"), "{rest}");
+}
+
+#[test]
+fn the_rules_outcomes_are_offered_and_a_response_is_asked_for_where_one_is_due() {
+    let server = Running::start();
+    let outcome = |name: &str, label: &str, decision: Decision| Outcome {
+        name: name.into(),
+        label: label.into(),
+        decision: decision.into(),
+    };
+    {
+        let mut approvals = server.fake.approvals.lock().unwrap();
+        let stage = |name: &str| Stage { name: name.into(), ..Stage::default() };
+        approvals[0].rule = Some(Rule {
+            stages: vec![stage("finance"), stage("legal")],
+            outcomes: vec![
+                outcome("later", "Ask\x1b again", Decision::Reject),
+                outcome("in_part", "", Decision::Approve),
+            ],
+            comment_policy: CommentPolicy::OnReject.into(),
+            response_schema_json: "{\"type\": \"object\"}".into(),
+            ..Rule::default()
+        });
+        let progress = |name: &str, required, approvals, open| StageProgress {
+            name: name.into(),
+            required_approvals: required,
+            approvals,
+            open,
+        };
+        approvals[0].stages = vec![progress("finance", 2, 1, true), progress("legal", 1, 0, false)];
+        approvals[0].votes = vec![Vote {
+            voter: "user:cy".into(),
+            decision: Decision::Approve.into(),
+            cast_by: "service:bot".into(),
+            stages: vec!["finance".into()],
+            ..Vote::default()
+        }];
+    }
+    let asked = "[a/r/1/2/q] ";
+    let mut session = Session::start(&server, &["decide", "one"]);
+    let page = session.until(asked);
+    assert!(page.contains("finance: 1 of 2 from anyone; user:cy, through service:bot approved"), "{page}");
+    assert!(page.contains("legal: 0 of 1 from anyone; not open yet"), "{page}");
+    assert!(
+        page.contains("  1  Ask\\u{1b} again (later): counts as reject\n  2  in_part: counts as approve\n"),
+        "{page}"
+    );
+    session.answer("3\n");
+    session.until(asked);
+    session.answer("in_part\n");
+    session.until("Comment (Enter for none): ");
+    session.answer("\n");
+    session.until("Response (JSON, Enter for none): ");
+    session.answer("{no\n");
+    session.until("Response (JSON, Enter for none): ");
+    session.answer("{\"limit\": 1200.50}\n");
+    assert_eq!(session.end().0, Some(0));
+    let decisions = std::mem::take(&mut *server.fake.decisions.lock().unwrap());
+    assert_eq!((decisions[0].outcome.as_str(), decisions[0].decision), ("in_part", 0));
+    assert_eq!(decisions[0].response_json, "{\"limit\": 1200.50}");
+
+    let mut session = Session::start(&server, &["decide", "one"]);
+    session.until(asked);
+    session.answer("1\n");
+    session.until("Comment (needed): ");
+    session.answer("next month\n");
+    assert_eq!(session.end().0, Some(0));
+    let decisions = server.fake.decisions.lock().unwrap();
+    assert_eq!((decisions[0].outcome.as_str(), decisions[0].comment.as_str()), ("later", "next month"));
+    assert_eq!(decisions[0].response_json, "");
 }

@@ -59,7 +59,10 @@ fn whole_seconds(duration: Option<&prost_types::Duration>) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use approve_client::Approval;
+    use approve_client::{
+        Approval,
+        proto::{Assignment, Hold, Rule, StageProgress, Vote},
+    };
 
     use super::*;
 
@@ -71,6 +74,37 @@ mod tests {
         };
         let json = serde_json::to_string(&ApprovalJson::from(&approval)).unwrap();
         assert!(json.contains(&format!(r#""input":{}"#, approval.input_json)), "{json}");
+    }
+
+    #[test]
+    fn every_key_is_always_there() {
+        let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+        let approval = Approval {
+            rule: Some(Rule::default()),
+            votes: vec![Vote::default()],
+            stages: vec![StageProgress::default()],
+            hold: Some(Hold::default()),
+            assignment: Some(Assignment::default()),
+            ..Approval::default()
+        };
+        let json = serde_json::to_value(ApprovalJson::from(&approval)).unwrap();
+        // Scripts rely on these: keys are only ever added, at the end.
+        assert_eq!(
+            keys(&json),
+            "id status title description workflow requester priority labels rule votes input create_time update_time \
+             expire_time decide_time decided_by reason delivery source task_state task_count etag revision outcome \
+             stages assignment hold rule_version"
+        );
+        assert_eq!(
+            keys(&json["rule"]),
+            "stages required_rejections allow_self_approval comment_policy expire_after_seconds expiry_action \
+             reject_action stage_order allow_repeat_approvers outcomes response_schema expiry_outcome \
+             remind_after_seconds escalations freezes trust_task_input"
+        );
+        assert_eq!(keys(&json["votes"][0]), "voter decision comment response vote_time outcome cast_by stages");
+        assert_eq!(keys(&json["stages"][0]), "name required_approvals approvals open");
+        assert_eq!(keys(&json["assignment"]), "assignee assigned_by expire_time");
+        assert_eq!(keys(&json["hold"]), "held_by end_time reason");
     }
 
     #[test]
