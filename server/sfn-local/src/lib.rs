@@ -73,6 +73,7 @@ mod faults;
 mod http;
 pub mod iam;
 mod json;
+mod quotas;
 mod server;
 mod shared;
 

@@ -35,6 +35,11 @@ pub struct Options {
     pub role_propagation: Duration,
     /// Closed executions beyond this many are forgotten, oldest first.
     pub max_closed_executions: usize,
+    /// Whether calls beyond the service's documented quotas get ThrottlingException.
+    pub quotas: bool,
+    /// Whether a poll whose client has gone keeps its place until its time is over, and takes a task that nobody gets,
+    /// as with AWS. Otherwise it is taken back as soon as its connection is seen to be closed.
+    pub dead_polls_take_tasks: bool,
     /// Fixes ids and tokens; made up when absent.
     pub seed: Option<u64>,
     /// Faults from the start; more by `POST /_sfn-local/faults`.
@@ -52,10 +57,19 @@ impl Default for Options {
             check_roles: engine.check_roles,
             role_propagation: engine.role_propagation,
             max_closed_executions: engine.max_closed_executions,
+            quotas: false,
+            dead_polls_take_tasks: false,
             seed: None,
             faults: FaultPlan::default(),
         }
     }
+}
+
+/// Options of the server that are none of the engine's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Behaviour {
+    pub(crate) quotas: bool,
+    pub(crate) dead_polls_take_tasks: bool,
 }
 
 /// Why the server could not start.
@@ -102,7 +116,8 @@ impl Server {
             max_closed_executions: options.max_closed_executions,
         };
         let engine = Engine::new(engine, Timestamp::now());
-        Ok(Self { listener, addr, shared: Arc::new(Shared::new(engine, Faults::new(options.faults))) })
+        let behaviour = Behaviour { quotas: options.quotas, dead_polls_take_tasks: options.dead_polls_take_tasks };
+        Ok(Self { listener, addr, shared: Arc::new(Shared::new(engine, Faults::new(options.faults), behaviour)) })
     }
 
     /// The address it listens on.

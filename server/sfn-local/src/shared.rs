@@ -13,6 +13,8 @@ use crate::{
     clock::Clock,
     engine::{ActivityTask, ApiError, Effect, Engine, Poll, PollId},
     faults::Faults,
+    quotas::Quotas,
+    server::Behaviour,
 };
 
 type PollAnswer = Result<Option<ActivityTask>, ApiError>;
@@ -26,12 +28,15 @@ pub(crate) struct Shared {
     pub(crate) region: String,
     pub(crate) account_id: String,
     pub(crate) faults: Faults,
+    dead_polls_take_tasks: bool,
 }
 
 #[derive(Debug)]
 struct Core {
     engine: Engine,
     clock: Clock,
+    /// `None` where calls are not throttled.
+    quotas: Option<Quotas>,
     waiting: HashMap<PollId, oneshot::Sender<PollAnswer>>,
     draining: bool,
 }
@@ -56,16 +61,26 @@ impl Core {
 }
 
 impl Shared {
-    pub(crate) fn new(engine: Engine, faults: Faults) -> Self {
+    pub(crate) fn new(engine: Engine, faults: Faults, behaviour: Behaviour) -> Self {
         let options = engine.options().clone();
-        let core = Core { engine, clock: Clock::default(), waiting: HashMap::new(), draining: false };
+        let quotas = behaviour.quotas.then(Quotas::default);
+        let core = Core { engine, clock: Clock::default(), quotas, waiting: HashMap::new(), draining: false };
         Self {
             core: Mutex::new(core),
             rescheduled: Notify::new(),
             region: options.region,
             account_id: options.account_id,
             faults,
+            dead_polls_take_tasks: behaviour.dead_polls_take_tasks,
         }
+    }
+
+    /// Whether the quotas let this call through.
+    pub(crate) fn admits(&self, operation: &str, region: &str) -> bool {
+        self.with_core(|core| {
+            let now = core.clock.now();
+            core.quotas.as_mut().is_none_or(|quotas| quotas.take(operation, region, now))
+        })
     }
 
     /// Takes the lock, and wakes the timer if the next due time is another afterwards.
@@ -151,7 +166,7 @@ impl Shared {
     }
 }
 
-/// Takes a poll back whose client has gone.
+/// Takes a poll back whose client has gone, unless it is to keep its place and lose a task.
 struct PollGuard<'s> {
     shared: &'s Shared,
     id: PollId,
@@ -160,7 +175,7 @@ struct PollGuard<'s> {
 impl Drop for PollGuard<'_> {
     fn drop(&mut self) {
         self.shared.with_core(|core| {
-            if core.waiting.remove(&self.id).is_some() {
+            if core.waiting.remove(&self.id).is_some() && !self.shared.dead_polls_take_tasks {
                 core.engine.cancel_poll(self.id);
             }
         });

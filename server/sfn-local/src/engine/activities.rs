@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{
     ApiError, Engine, Tags,
@@ -23,6 +24,8 @@ pub struct ActivitySummary {
     pub name: String,
     /// When it was created.
     pub created: Timestamp,
+    /// `encryptionConfiguration`, if it was given.
+    pub encryption: Option<Value>,
 }
 
 /// What a poll got.
@@ -35,7 +38,7 @@ pub enum Poll {
 }
 
 impl Engine {
-    /// CreateActivity. Idempotent by name alone: an existing activity is returned as it is, its tags untouched.
+    /// CreateActivity without encryption of its own.
     pub fn create_activity(
         &mut self,
         region: &str,
@@ -43,15 +46,35 @@ impl Engine {
         tags: Tags,
         now: Timestamp,
     ) -> Result<ActivitySummary, ApiError> {
+        self.create_encrypted_activity(region, name, tags, None, now)
+    }
+
+    /// CreateActivity. Idempotent by name and encryption: an existing activity is returned as it is, its tags
+    /// untouched. The `encryptionConfiguration` is kept and given back; nothing is encrypted.
+    pub fn create_encrypted_activity(
+        &mut self,
+        region: &str,
+        name: &str,
+        tags: Tags,
+        encryption: Option<Value>,
+        now: Timestamp,
+    ) -> Result<ActivitySummary, ApiError> {
         self.tick(now);
         check_name(name)?;
         check_tags(&tags)?;
         let arn: Arc<str> = format!("arn:aws:states:{region}:{}:activity:{name}", self.options.account_id).into();
         let now = self.world.now;
+        if self.world.activities.get(&arn).is_some_and(|activity| activity.encryption != encryption) {
+            return Err(ApiError::new(
+                "ActivityAlreadyExists",
+                format!("Activity already exists with a different encryption configuration: '{arn}'"),
+            ));
+        }
         let activity = self.world.activities.entry(arn.clone()).or_insert_with(|| Activity {
             name: name.to_owned(),
             created: now,
             tags,
+            encryption,
             queue: VecDeque::new(),
             waiters: VecDeque::new(),
             open_polls: 0,
@@ -174,7 +197,12 @@ impl Engine {
 
 impl Activity {
     fn summary(&self, arn: &str) -> ActivitySummary {
-        ActivitySummary { arn: arn.to_owned(), name: self.name.clone(), created: self.created }
+        ActivitySummary {
+            arn: arn.to_owned(),
+            name: self.name.clone(),
+            created: self.created,
+            encryption: self.encryption.clone(),
+        }
     }
 }
 

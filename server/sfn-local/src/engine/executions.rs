@@ -93,6 +93,11 @@ impl Executions {
         self.by_machine.get(arn)
     }
 
+    pub(super) fn any_runs(&self, machine_arn: &str) -> bool {
+        let mut ids = self.by_machine.get(machine_arn).into_iter().flatten();
+        ids.any(|id| self.get(*id).is_some_and(|execution| execution.status == ExecutionStatus::Running))
+    }
+
     fn insert(&mut self, execution: Execution) -> ExecutionId {
         self.last += 1;
         let id = ExecutionId(self.last);
@@ -127,7 +132,9 @@ impl Engine {
             check_name(name)?;
         }
         let input = execution_input(request.input.as_deref())?;
-        let machine = self.machine(&request.state_machine_arn)?.current.clone();
+        let machine = self.machine(&request.state_machine_arn)?;
+        machine.check_active()?;
+        let machine = machine.current.clone();
         let name = request.name.unwrap_or_else(|| self.world.random.uuid());
         let arn: Arc<str> = format!("{}:{name}", machine.arn.replacen(":stateMachine:", ":execution:", 1)).into();
         if let Some((_, found)) = self.executions.find(&arn) {

@@ -29,6 +29,8 @@ pub struct CreateStateMachine {
     pub logging: Option<Value>,
     /// `tracingConfiguration` as it came; kept and given back, nothing is traced.
     pub tracing: Option<Value>,
+    /// `encryptionConfiguration` as it came; kept and given back, nothing is encrypted.
+    pub encryption: Option<Value>,
 }
 
 /// UpdateStateMachine: what is `None` stays.
@@ -39,6 +41,7 @@ pub struct UpdateStateMachine {
     pub role_arn: Option<String>,
     pub logging: Option<Value>,
     pub tracing: Option<Value>,
+    pub encryption: Option<Value>,
 }
 
 /// One state of a machine's configuration. Executions keep the one that they started with.
@@ -81,6 +84,8 @@ pub struct MachineSummary {
     pub created: Timestamp,
     /// Whether it is being deleted.
     pub status: StateMachineStatus,
+    /// `encryptionConfiguration`, if it was given.
+    pub encryption: Option<Value>,
 }
 
 #[derive(Debug)]
@@ -88,6 +93,9 @@ pub(crate) struct StateMachine {
     pub(crate) current: Arc<Revision>,
     pub(crate) created: Timestamp,
     pub(crate) tags: Tags,
+    /// Deleted, and gone once its running executions have ended.
+    pub(crate) deleting: bool,
+    pub(crate) encryption: Option<Value>,
 }
 
 impl Engine {
@@ -108,10 +116,12 @@ impl Engine {
         let logging = request.logging.unwrap_or_else(default_logging);
         let tracing = request.tracing.unwrap_or_else(default_tracing);
         if let Some(machine) = self.machines.get(&arn) {
+            machine.check_active()?;
             let current = &machine.current;
             let same = current.definition_text.as_ref() == request.definition
                 && current.logging == logging
-                && current.tracing == tracing;
+                && current.tracing == tracing
+                && machine.encryption == request.encryption;
             return if same {
                 Ok(machine.summary())
             } else {
@@ -129,7 +139,13 @@ impl Engine {
             id: None,
             definition,
         };
-        let machine = StateMachine { current: Arc::new(revision), created: self.world.now, tags: request.tags };
+        let machine = StateMachine {
+            current: Arc::new(revision),
+            created: self.world.now,
+            tags: request.tags,
+            deleting: false,
+            encryption: request.encryption,
+        };
         let summary = machine.summary();
         self.machines.insert(arn, machine);
         Ok(summary)
@@ -143,15 +159,18 @@ impl Engine {
         now: Timestamp,
     ) -> Result<MachineSummary, ApiError> {
         self.tick(now);
-        let UpdateStateMachine { definition, role_arn, logging, tracing } = request;
-        if definition.is_none() && role_arn.is_none() && logging.is_none() && tracing.is_none() {
+        let UpdateStateMachine { definition, role_arn, logging, tracing, encryption } = request;
+        let nothing = definition.is_none() && role_arn.is_none() && logging.is_none() && tracing.is_none();
+        if nothing && encryption.is_none() {
             return Err(ApiError::new(
                 "MissingRequiredParameter",
-                "Either the definition, the role ARN, the LoggingConfiguration, or the TracingConfiguration must be \
-                 specified",
+                "Either the definition, the role ARN, the LoggingConfiguration, the TracingConfiguration, or the \
+                 EncryptionConfiguration must be specified",
             ));
         }
-        let current = self.machine(arn)?.current.clone();
+        let machine = self.machine(arn)?;
+        machine.check_active()?;
+        let current = machine.current.clone();
         let text = definition.map_or_else(|| current.definition_text.clone(), Into::into);
         let definition = compile(&text)?;
         if let Some(role_arn) = &role_arn {
@@ -170,6 +189,7 @@ impl Engine {
         };
         let machine = self.machines.get_mut(arn).ok_or_else(|| machine_missing(arn))?;
         machine.current = Arc::new(revision);
+        machine.encryption = encryption.or(machine.encryption.take());
         Ok(machine.summary())
     }
 
@@ -179,19 +199,30 @@ impl Engine {
         self.machine(arn).map(StateMachine::summary)
     }
 
-    /// DeleteStateMachine. Takes effect at once; running executions go on. Deleting what does not exist is no error.
+    /// DeleteStateMachine. Running executions go on, and the machine is being deleted until they have ended. Deleting
+    /// what does not exist is no error.
     pub fn delete_state_machine(&mut self, arn: &str, now: Timestamp) -> Result<(), ApiError> {
         self.tick(now);
         check_arn(arn, "stateMachine")?;
-        self.machines.remove(arn);
+        if let Some(machine) = self.machines.get_mut(arn) {
+            machine.deleting = true;
+        }
+        self.finish_deleting(arn);
         Ok(())
     }
 
-    /// The state machines of a region, by name.
+    /// Removes a machine that is being deleted once none of its executions runs.
+    pub(super) fn finish_deleting(&mut self, arn: &str) {
+        if self.machines.get(arn).is_some_and(|machine| machine.deleting) && !self.executions.any_runs(arn) {
+            self.machines.remove(arn);
+        }
+    }
+
+    /// The state machines of a region, by name, but for those that are being deleted.
     pub fn list_state_machines(&mut self, region: &str, now: Timestamp) -> Vec<MachineSummary> {
         self.tick(now);
         let prefix = format!("arn:aws:states:{region}:");
-        let machines = self.machines.iter().filter(|(arn, _)| arn.starts_with(&prefix));
+        let machines = self.machines.iter().filter(|(arn, machine)| arn.starts_with(&prefix) && !machine.deleting);
         machines.map(|(_, machine)| machine.summary()).collect()
     }
 
@@ -220,7 +251,21 @@ impl Engine {
 
 impl StateMachine {
     fn summary(&self) -> MachineSummary {
-        MachineSummary { current: self.current.clone(), created: self.created, status: StateMachineStatus::Active }
+        MachineSummary {
+            current: self.current.clone(),
+            created: self.created,
+            status: if self.deleting { StateMachineStatus::Deleting } else { StateMachineStatus::Active },
+            encryption: self.encryption.clone(),
+        }
+    }
+
+    /// For calls that a machine refuses while it is being deleted.
+    pub(super) fn check_active(&self) -> Result<(), ApiError> {
+        if self.deleting {
+            let arn = &self.current.arn;
+            return Err(ApiError::new("StateMachineDeleting", format!("State Machine is being deleted: '{arn}'")));
+        }
+        Ok(())
     }
 }
 

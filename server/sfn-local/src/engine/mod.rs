@@ -189,6 +189,8 @@ impl Engine {
         let Some(execution) = self.executions.running(id) else { return };
         act(&mut Run::new(&mut self.world, execution, id));
         if execution.status != ExecutionStatus::Running {
+            let machine = execution.machine.arn.clone();
+            self.finish_deleting(&machine);
             for token in self.executions.closed(id, self.options.max_closed_executions) {
                 self.world.tasks.remove(&token);
             }

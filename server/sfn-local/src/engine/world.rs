@@ -69,6 +69,7 @@ pub(crate) struct Activity {
     pub(crate) name: String,
     pub(crate) created: Timestamp,
     pub(crate) tags: Tags,
+    pub(crate) encryption: Option<serde_json::Value>,
     /// Tokens nobody has taken, oldest first. Tokens of closed tasks are skipped when they come up.
     pub(crate) queue: VecDeque<Arc<str>>,
     /// Polls waiting, oldest first. Polls that have ended are skipped when they come up.

@@ -23,6 +23,7 @@ pub(super) fn describe_machine(machine: &MachineSummary, with_data: bool) -> Val
         "tracingConfiguration": current.tracing,
     });
     insert(&mut value, "revisionId", current.id.as_deref());
+    insert(&mut value, "encryptionConfiguration", machine.encryption.clone());
     value
 }
 
@@ -84,7 +85,7 @@ pub(super) fn execution_item(execution: &ExecutionSummary) -> Value {
 }
 
 /// Adds a field unless it is absent.
-fn insert(value: &mut Value, field: &str, content: Option<impl Into<Value>>) {
+pub(super) fn insert(value: &mut Value, field: &str, content: Option<impl Into<Value>>) {
     if let (Value::Object(map), Some(content)) = (value, content) {
         let map: &mut Map<String, Value> = map;
         map.insert(field.to_owned(), content.into());

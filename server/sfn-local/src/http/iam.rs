@@ -3,7 +3,7 @@
 use super::query::{Form, QueryResult, element};
 use crate::{
     engine::{ApiError, Tags},
-    iam::{CreateRole, Iam, Role},
+    iam::{CreateRole, Iam, ManagedPolicy, Role},
     shared::Shared,
 };
 
@@ -34,7 +34,7 @@ pub(super) fn call(shared: &Shared, form: &Form, operation: &str) -> Result<Quer
             "DetachRolePolicy" => {
                 iam.detach_role_policy(form.require("RoleName")?, form.require("PolicyArn")?).map(|()| None)
             }
-            "ListAttachedRolePolicies" => attached(iam.role(form.require("RoleName")?)?).map(Some),
+            "ListAttachedRolePolicies" => attached(iam, iam.role(form.require("RoleName")?)?).map(Some),
             "ListRolePolicies" => {
                 let role = iam.role(form.require("RoleName")?)?;
                 let members = role.inline.keys().map(|name| element("member", name)).collect();
@@ -60,7 +60,26 @@ pub(super) fn call(shared: &Shared, form: &Form, operation: &str) -> Result<Quer
                 let role = iam.role(form.require("RoleName")?)?;
                 Ok(Some(list("Tags", tag_members(&role.tags))))
             }
-            "GetPolicy" => get_policy(form.require("PolicyArn")?).map(Some),
+            "ListRoles" => {
+                let roles = iam.roles(form.get("PathPrefix").unwrap_or("/"));
+                let members = roles.map(|role| format!("<member>{}</member>", role_fields(role)));
+                Ok(Some(list("Roles", members.collect())))
+            }
+            "UpdateRole" => {
+                let (name, seconds) = (form.require("RoleName")?, max_session_duration(form)?);
+                iam.update_role(name, form.get("Description").map(str::to_owned), seconds).map(|()| Some(String::new()))
+            }
+            "PutRolePermissionsBoundary" => {
+                let boundary = form.require("PermissionsBoundary")?.to_owned();
+                iam.bound_role(form.require("RoleName")?, Some(boundary)).map(|()| None)
+            }
+            "DeleteRolePermissionsBoundary" => iam.bound_role(form.require("RoleName")?, None).map(|()| None),
+            "GetPolicy" => iam.policy(form.require("PolicyArn")?).map(|policy| Some(policy_xml(&policy))),
+            "CreatePolicy" => {
+                let (name, document) = (form.require("PolicyName")?, form.require("PolicyDocument")?);
+                iam.create_policy(name, form.get("Path"), document).map(|policy| Some(policy_xml(&policy)))
+            }
+            "DeletePolicy" => iam.delete_policy(form.require("PolicyArn")?).map(|()| None),
             "ListInstanceProfilesForRole" => {
                 iam.role(form.require("RoleName")?)?;
                 Ok(Some(list("InstanceProfiles", String::new())))
@@ -75,23 +94,30 @@ pub(super) fn call(shared: &Shared, form: &Form, operation: &str) -> Result<Quer
 }
 
 fn create_role(iam: &mut Iam, form: &Form, now: jiff::Timestamp) -> Result<Option<String>, ApiError> {
-    let duration = form.get("MaxSessionDuration").map(|text| {
-        text.parse().ok().filter(|seconds| (3600..=43_200).contains(seconds)).ok_or_else(|| {
-            ApiError::new("ValidationError", format!("MaxSessionDuration '{text}' is not from 3600 to 43200"))
-        })
-    });
     let request = CreateRole {
         name: form.require("RoleName")?.to_owned(),
         path: form.get("Path").map(str::to_owned),
         trust_policy: form.require("AssumeRolePolicyDocument")?.to_owned(),
         description: form.get("Description").map(str::to_owned),
-        max_session_duration: duration.transpose()?,
+        max_session_duration: max_session_duration(form)?,
         tags: form.tags(),
+        permissions_boundary: form.get("PermissionsBoundary").map(str::to_owned),
     };
     iam.create_role(request, now).map(|role| Some(role_xml(&role)))
 }
 
+fn max_session_duration(form: &Form) -> Result<Option<u32>, ApiError> {
+    let Some(text) = form.get("MaxSessionDuration") else { return Ok(None) };
+    let seconds = text.parse().ok().filter(|seconds| (3600..=43_200).contains(seconds));
+    let wrong = || ApiError::new("ValidationError", format!("MaxSessionDuration '{text}' is not from 3600 to 43200"));
+    seconds.ok_or_else(wrong).map(Some)
+}
+
 fn role_xml(role: &Role) -> String {
+    format!("<Role>{}</Role>", role_fields(role))
+}
+
+fn role_fields(role: &Role) -> String {
     let mut xml = [
         element("Path", &role.path),
         element("RoleName", &role.name),
@@ -108,21 +134,24 @@ fn role_xml(role: &Role) -> String {
     if !role.tags.is_empty() {
         xml.push_str(&format!("<Tags>{}</Tags>", tag_members(&role.tags)));
     }
-    format!("<Role>{xml}</Role>")
+    if let Some(arn) = &role.permissions_boundary {
+        let boundary = [element("PermissionsBoundaryType", "Policy"), element("PermissionsBoundaryArn", arn)];
+        xml.push_str(&format!("<PermissionsBoundary>{}</PermissionsBoundary>", boundary.concat()));
+    }
+    xml
 }
 
-fn attached(role: &Role) -> Result<String, ApiError> {
+fn attached(iam: &Iam, role: &Role) -> Result<String, ApiError> {
     let mut members = String::new();
     for arn in &role.attached {
-        let policy = Iam::policy(arn)?;
+        let policy = iam.policy(arn)?;
         let body = [element("PolicyName", &policy.name), element("PolicyArn", arn)].concat();
         members.push_str(&format!("<member>{body}</member>"));
     }
     Ok(list("AttachedPolicies", members))
 }
 
-fn get_policy(arn: &str) -> Result<String, ApiError> {
-    let policy = Iam::policy(arn)?;
+fn policy_xml(policy: &ManagedPolicy) -> String {
     let body = [
         element("PolicyName", &policy.name),
         element("Arn", &policy.arn),
@@ -133,7 +162,7 @@ fn get_policy(arn: &str) -> Result<String, ApiError> {
         element("CreateDate", "2015-02-06T18:41:15Z"),
         element("UpdateDate", "2015-02-06T18:41:15Z"),
     ];
-    Ok(format!("<Policy>{}</Policy>", body.concat()))
+    format!("<Policy>{}</Policy>", body.concat())
 }
 
 fn tag_members(tags: &Tags) -> String {

@@ -62,6 +62,7 @@ pub(crate) async fn handle(shared: &Shared, request: Request<Incoming>) -> Resul
         let fault = strike(shared, operation).await?;
         let answer = match fault_error(fault.as_ref()) {
             Some((status, error)) => json_error(status, &error, &request_id),
+            None if !shared.admits(operation, region) => json_error(StatusCode::BAD_REQUEST, &throttled(), &request_id),
             None => match sfn::call(shared, region, operation, &body).await {
                 Ok(value) => answer(StatusCode::OK, JSON, value.to_string(), &request_id),
                 Err(error) => json_error(StatusCode::BAD_REQUEST, &error, &request_id),
@@ -102,7 +103,7 @@ async fn strike(shared: &Shared, operation: &str) -> Result<Option<FaultRule>, D
 fn fault_error(fault: Option<&FaultRule>) -> Option<(StatusCode, ApiError)> {
     let rule = fault?;
     match rule.kind {
-        FaultKind::Throttle => Some((StatusCode::BAD_REQUEST, ApiError::new("ThrottlingException", "Rate exceeded"))),
+        FaultKind::Throttle => Some((StatusCode::BAD_REQUEST, throttled())),
         FaultKind::Error => {
             let code = if rule.status == 503 { "ServiceUnavailable" } else { "InternalFailure" };
             let status = StatusCode::from_u16(rule.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -110,6 +111,10 @@ fn fault_error(fault: Option<&FaultRule>) -> Option<(StatusCode, ApiError)> {
         }
         FaultKind::Delay | FaultKind::Reset | FaultKind::DropAnswer => None,
     }
+}
+
+fn throttled() -> ApiError {
+    ApiError::new("ThrottlingException", "Rate exceeded")
 }
 
 fn keep_or_drop(fault: Option<&FaultRule>, answer: Answer) -> Result<Answer, Dropped> {

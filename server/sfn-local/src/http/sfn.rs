@@ -4,7 +4,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use super::{
-    describe::{describe_execution, describe_machine, execution_item, machine_for_execution, machine_item},
+    describe::{describe_execution, describe_machine, execution_item, insert, machine_for_execution, machine_item},
     paging::{Paging, limit},
 };
 use crate::{
@@ -124,21 +124,27 @@ impl Call<'_> {
         tags.map(|tag| (tag.key.clone(), tag.value.clone())).collect()
     }
 
-    /// Only the encryption that needs no key of the customer's.
-    fn check_encryption(&self) -> Result<(), ApiError> {
-        match &self.parameters.encryption_configuration {
-            Some(configuration) if configuration.get("type").and_then(Value::as_str) != Some("AWS_OWNED_KEY") => {
-                Err(ApiError::new(
-                    "InvalidEncryptionConfiguration",
-                    "Only encryption of type AWS_OWNED_KEY is supported by this engine",
-                ))
+    /// The encryption that differs from none: with a key of the customer's.
+    fn encryption(&self) -> Result<Option<Value>, ApiError> {
+        let Some(configuration) = &self.parameters.encryption_configuration else { return Ok(None) };
+        let invalid = |why: &str| Err(ApiError::new("InvalidEncryptionConfiguration", why));
+        let has_key = configuration.get("kmsKeyId").is_some_and(|key| key.as_str().is_some_and(|key| !key.is_empty()));
+        let seconds = configuration.get("kmsDataKeyReusePeriodSeconds");
+        match configuration.get("type").and_then(Value::as_str) {
+            Some("AWS_OWNED_KEY") if !has_key && seconds.is_none() => Ok(None),
+            Some("AWS_OWNED_KEY") => invalid("AWS_OWNED_KEY takes neither kmsKeyId nor kmsDataKeyReusePeriodSeconds"),
+            Some("CUSTOMER_MANAGED_KMS_KEY") if !has_key => invalid("CUSTOMER_MANAGED_KMS_KEY needs a kmsKeyId"),
+            Some("CUSTOMER_MANAGED_KMS_KEY")
+                if !seconds.is_none_or(|value| value.as_u64().is_some_and(|value| (60..=900).contains(&value))) =>
+            {
+                invalid("kmsDataKeyReusePeriodSeconds is from 60 to 900")
             }
-            _ => Ok(()),
+            Some("CUSTOMER_MANAGED_KMS_KEY") => Ok(Some(configuration.clone())),
+            _ => invalid("type is AWS_OWNED_KEY or CUSTOMER_MANAGED_KMS_KEY"),
         }
     }
 
     fn check_machine(&self) -> Result<(), ApiError> {
-        self.check_encryption()?;
         if self.parameters.kind.as_deref().is_some_and(|kind| kind != "STANDARD") {
             return Err(ApiError::new(
                 "StateMachineTypeNotSupported",
@@ -155,20 +161,23 @@ impl Call<'_> {
     }
 
     fn create_activity(&self) -> Result<Value, ApiError> {
-        self.check_encryption()?;
-        let name = require(&self.parameters.name, "name")?;
-        let activity = self.shared.call(|engine, now| engine.create_activity(self.region, name, self.tags(), now))?;
+        let (name, encryption) = (require(&self.parameters.name, "name")?, self.encryption()?);
+        let activity = self
+            .shared
+            .call(|engine, now| engine.create_encrypted_activity(self.region, name, self.tags(), encryption, now))?;
         Ok(json!({"activityArn": activity.arn, "creationDate": epoch_seconds(activity.created)}))
     }
 
     fn describe_activity(&self) -> Result<Value, ApiError> {
         let arn = require(&self.parameters.activity_arn, "activityArn")?;
         let activity = self.shared.call(|engine, now| engine.describe_activity(arn, now))?;
-        Ok(json!({
+        let mut value = json!({
             "activityArn": activity.arn,
             "name": activity.name,
             "creationDate": epoch_seconds(activity.created),
-        }))
+        });
+        insert(&mut value, "encryptionConfiguration", activity.encryption);
+        Ok(value)
     }
 
     fn delete_activity(&self) -> Result<Value, ApiError> {
@@ -223,6 +232,7 @@ impl Call<'_> {
             tags: self.tags(),
             logging: self.parameters.logging_configuration.clone(),
             tracing: self.parameters.tracing_configuration.clone(),
+            encryption: self.encryption()?,
         };
         let machine = self.shared.call(|engine, now| engine.create_state_machine(self.region, request, now))?;
         Ok(json!({
@@ -239,6 +249,7 @@ impl Call<'_> {
             role_arn: self.parameters.role_arn.clone(),
             logging: self.parameters.logging_configuration.clone(),
             tracing: self.parameters.tracing_configuration.clone(),
+            encryption: self.encryption()?,
         };
         let machine = self.shared.call(|engine, now| engine.update_state_machine(arn, request, now))?;
         Ok(json!({
@@ -274,8 +285,16 @@ impl Call<'_> {
         if self.parameters.kind.as_deref().is_some_and(|kind| kind != "STANDARD") {
             return Err(ApiError::validation("Only definitions of type STANDARD can be validated by this engine"));
         }
-        let findings = asl::validate(definition);
-        let wanted = limit(self.parameters.max_results)?;
+        let mut findings = asl::validate(definition);
+        match self.parameters.severity.as_deref() {
+            None | Some("ERROR") => findings.retain(|finding| finding.severity == asl::Severity::Error),
+            Some("WARNING") => {}
+            Some(other) => {
+                let constraint = "Member must satisfy enum value set: [ERROR, WARNING]";
+                return Err(ApiError::constraint(&format!("'{other}'"), "severity", constraint));
+            }
+        }
+        let wanted = limit(self.parameters.max_results)?.min(MAX_DIAGNOSTICS);
         let failed = findings.iter().any(|finding| finding.severity == asl::Severity::Error);
         let diagnostics: Vec<Value> = findings.iter().take(wanted).map(diagnostic).collect();
         Ok(json!({
@@ -387,6 +406,8 @@ impl Call<'_> {
     }
 }
 
+/// The most findings that one validation tells.
+const MAX_DIAGNOSTICS: usize = 100;
 const PENDING_REDRIVE: &str = "PENDING_REDRIVE";
 
 /// `None` for a status that no execution here ever has.

@@ -2,6 +2,7 @@
 //!
 //! Nothing is enforced but what Step Functions itself looks at: whether it may assume the role.
 
+mod customer;
 mod policies;
 mod trust;
 
@@ -40,9 +41,11 @@ pub struct Role {
     pub attached: Vec<String>,
     /// Inline policies by name.
     pub inline: BTreeMap<String, String>,
+    /// The ARN of the policy that bounds what it may do. Kept and given back; nothing is bounded.
+    pub permissions_boundary: Option<String>,
 }
 
-/// A managed policy of AWS.
+/// A managed policy, of AWS or of the account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagedPolicy {
     /// Its ARN.
@@ -63,6 +66,7 @@ pub struct CreateRole {
     pub description: Option<String>,
     pub max_session_duration: Option<u32>,
     pub tags: Tags,
+    pub permissions_boundary: Option<String>,
 }
 
 /// Whether a service may assume a role.
@@ -77,6 +81,8 @@ pub(crate) enum Trust {
 pub struct Iam {
     account_id: String,
     roles: BTreeMap<String, Entry>,
+    /// The account's own managed policies, by ARN.
+    policies: BTreeMap<String, ManagedPolicy>,
     random: Random,
 }
 
@@ -88,12 +94,18 @@ struct Entry {
 
 impl Iam {
     pub(crate) fn new(account_id: &str, seed: u64) -> Self {
-        Self { account_id: account_id.to_owned(), roles: BTreeMap::new(), random: Random::new(!seed) }
+        Self {
+            account_id: account_id.to_owned(),
+            roles: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            random: Random::new(!seed),
+        }
     }
 
     /// CreateRole.
     pub fn create_role(&mut self, request: CreateRole, now: Timestamp) -> Result<Role, ApiError> {
-        let CreateRole { name, path, trust_policy, description, max_session_duration, tags } = request;
+        let CreateRole { name, path, trust_policy, description, max_session_duration, tags, permissions_boundary } =
+            request;
         let legal = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
         if name.is_empty() || name.len() > MAX_ROLE_NAME || !name.chars().all(legal) {
             return Err(ApiError::new(
@@ -107,6 +119,10 @@ impl Iam {
             return Err(ApiError::new("EntityAlreadyExists", format!("Role with name {name} already exists.")));
         }
         let path = path.unwrap_or_else(|| "/".to_owned());
+        check_path(&path)?;
+        if let Some(arn) = &permissions_boundary {
+            self.policy(arn)?;
+        }
         let role = Role {
             id: format!("AROA{}", self.random.upper(17)),
             arn: format!("arn:aws:iam::{}:role{path}{name}", self.account_id),
@@ -119,6 +135,7 @@ impl Iam {
             tags,
             attached: Vec::new(),
             inline: BTreeMap::new(),
+            permissions_boundary,
         };
         self.roles.insert(name, Entry { role: role.clone(), trusted_since: now });
         Ok(role)
@@ -156,8 +173,9 @@ impl Iam {
 
     /// AttachRolePolicy. Attaching again changes nothing.
     pub fn attach_role_policy(&mut self, name: &str, policy_arn: &str) -> Result<(), ApiError> {
+        self.role(name)?;
+        self.policy(policy_arn)?;
         let role = self.role_mut(name)?;
-        Self::policy(policy_arn)?;
         if role.attached.iter().any(|arn| arn == policy_arn) {
             return Ok(());
         }
@@ -219,11 +237,41 @@ impl Iam {
         Ok(())
     }
 
-    /// GetPolicy, for the managed policies of AWS.
-    pub fn policy(arn: &str) -> Result<ManagedPolicy, ApiError> {
+    /// GetPolicy, of AWS or of the account.
+    pub fn policy(&self, arn: &str) -> Result<ManagedPolicy, ApiError> {
+        if let Some(policy) = self.policies.get(arn) {
+            return Ok(policy.clone());
+        }
         let (name, path) =
             policies::find(arn).ok_or_else(|| missing(format!("Policy {arn} does not exist or is not attachable.")))?;
         Ok(ManagedPolicy { arn: arn.to_owned(), name: name.to_owned(), path: path.to_owned() })
+    }
+
+    /// The roles whose path begins with `prefix`, by name.
+    pub fn roles<'r>(&'r self, prefix: &'r str) -> impl Iterator<Item = &'r Role> {
+        self.roles.values().map(|entry| &entry.role).filter(move |role| role.path.starts_with(prefix))
+    }
+
+    /// UpdateRole: what is `None` is taken away, as with AWS.
+    pub fn update_role(
+        &mut self,
+        name: &str,
+        description: Option<String>,
+        max_session_duration: Option<u32>,
+    ) -> Result<(), ApiError> {
+        let role = self.role_mut(name)?;
+        role.description = description;
+        role.max_session_duration = max_session_duration.unwrap_or(3600);
+        Ok(())
+    }
+
+    /// PutRolePermissionsBoundary, or DeleteRolePermissionsBoundary with `None`.
+    pub fn bound_role(&mut self, name: &str, boundary: Option<String>) -> Result<(), ApiError> {
+        if let Some(arn) = &boundary {
+            self.policy(arn)?;
+        }
+        self.role_mut(name)?.permissions_boundary = boundary;
+        Ok(())
     }
 
     pub(crate) fn trust(&self, name: &str, arn: &str, service: &str) -> Trust {
@@ -238,6 +286,18 @@ impl Iam {
     fn role_mut(&mut self, name: &str) -> Result<&mut Role, ApiError> {
         self.roles.get_mut(name).map(|entry| &mut entry.role).ok_or_else(|| role_missing(name))
     }
+}
+
+/// `/`, or names between slashes.
+fn check_path(path: &str) -> Result<(), ApiError> {
+    let legal = path.starts_with('/') && path.ends_with('/') && path.len() <= 512;
+    if legal && path.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        "ValidationError",
+        format!("The specified value for path is invalid: '{path}'. It must begin and end with /"),
+    ))
 }
 
 fn check_tags(tags: &Tags) -> Result<(), ApiError> {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sfn_local::{
     asl,
-    engine::{CreateStateMachine, EngineOptions, ExecutionFilter, ExecutionStatus, StartExecution, UpdateStateMachine},
+    engine::{
+        CreateStateMachine, EngineOptions, ExecutionFilter, ExecutionStatus, StartExecution, StateMachineStatus,
+        UpdateStateMachine,
+    },
     iam::CreateRole,
 };
 
@@ -49,6 +52,12 @@ fn running_executions_keep_their_definition() {
     assert!(updated.current.id.is_some());
     let new = account.start(&machine, "{}");
     account.engine.delete_state_machine(&machine, account.now).unwrap();
+    let start = StartExecution { state_machine_arn: machine.clone(), ..Default::default() };
+    assert_eq!(code(account.engine.start_execution(start, account.now)), "StateMachineDeleting");
+    assert_eq!(code(account.create("M", &wait(&json!("new")))), "StateMachineDeleting");
+    let described = account.engine.describe_state_machine(&machine, account.now).unwrap();
+    assert_eq!(described.status, StateMachineStatus::Deleting);
+    assert!(account.engine.list_state_machines("us-east-1", account.now).is_empty());
     account.advance(5.0);
     assert_eq!([account.output(&old), account.output(&new)], [r#""old""#, r#""new""#]);
     let start = StartExecution { state_machine_arn: machine.clone(), ..Default::default() };

@@ -5,6 +5,8 @@ use aws_sdk_sfn::{
     types::ExecutionStatus,
 };
 
+use sfn_local::Options;
+
 use crate::support::{Local, approval_definition};
 
 async fn set(local: &Local, rules: &str) {
@@ -86,6 +88,43 @@ async fn a_client_that_has_gone_gets_no_task() {
     local.sfn.start_execution().state_machine_arn(&machine).send().await.unwrap();
     let task = local.sfn.get_activity_task().activity_arn(&activity).send().await.unwrap();
     assert!(task.task_token.is_some());
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_dead_poll_takes_a_task_with_it_where_that_is_asked_for() {
+    let local = Local::with(Options { dead_polls_take_tasks: true, ..Options::default() }).await;
+    let activity = local.activity("A").await;
+    let machine = local.machine("M", &approval_definition(&activity)).await;
+    let gone = tokio::spawn(local.sfn.get_activity_task().activity_arn(&activity).send());
+    local.wait_for_open_polls(1).await;
+    gone.abort();
+    gone.await.unwrap_err();
+    let execution = local.sfn.start_execution().state_machine_arn(&machine).send().await.unwrap().execution_arn;
+    local.wait_for_open_polls(0).await;
+    let history = local.sfn.get_execution_history().execution_arn(&execution).send().await.unwrap().events;
+    assert_eq!(history.last().unwrap().r#type.as_str(), "ActivityStarted");
+    local.admin("POST", "clock", r#"{"advance_millis": 60000}"#).await;
+    let done = local.sfn.describe_execution().execution_arn(&execution).send().await.unwrap();
+    assert_eq!(done.error.as_deref(), Some("States.HeartbeatTimeout"));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn calls_beyond_the_quota_are_throttled_where_that_is_asked_for() {
+    let local = Local::with(Options { quotas: true, ..Options::default() }).await;
+    local.admin("POST", "clock", r#"{"stop": true}"#).await;
+    let create = local.sfn.create_activity().name("A");
+    for _ in 0..100 {
+        create.clone().send().await.unwrap();
+    }
+    let throttled = create.clone().send().await.unwrap_err();
+    assert_eq!(throttled.raw_response().unwrap().status().as_u16(), 400);
+    assert_eq!(throttled.into_service_error().code(), Some("ThrottlingException"));
+    local.activity_list().await;
+    local.admin("POST", "clock", r#"{"advance_millis": 1000}"#).await;
+    create.clone().send().await.unwrap();
+    create.send().await.unwrap_err();
     local.stop().await;
 }
 

@@ -71,6 +71,39 @@ async fn only_managed_policies_that_exist_can_be_attached() {
 }
 
 #[tokio::test]
+async fn roles_are_updated_bounded_and_listed() {
+    let local = Local::start().await;
+    let iam = &local.iam;
+    local.role("R").await;
+    let missing = "arn:aws:iam::000000000000:policy/ops/Bound";
+    let bound = iam.put_role_permissions_boundary().role_name("R").permissions_boundary(missing);
+    assert!(bound.clone().send().await.unwrap_err().into_service_error().is_no_such_entity_exception());
+    let create = iam.create_policy().policy_name("Bound").path("/ops/").policy_document(TRUST);
+    let policy = create.clone().send().await.unwrap().policy.unwrap();
+    assert_eq!(policy.arn.as_deref(), Some(missing));
+    assert!(create.send().await.unwrap_err().into_service_error().is_entity_already_exists_exception());
+    bound.send().await.unwrap();
+    iam.update_role().role_name("R").description("new").max_session_duration(7200).send().await.unwrap();
+    let role = iam.get_role().role_name("R").send().await.unwrap().role.unwrap();
+    assert_eq!((role.description.as_deref(), role.max_session_duration), (Some("new"), Some(7200)));
+    let boundary = role.permissions_boundary.unwrap();
+    assert_eq!(boundary.permissions_boundary_arn.as_deref(), Some(missing));
+    let delete = iam.delete_policy().policy_arn(missing);
+    assert!(delete.clone().send().await.unwrap_err().into_service_error().is_delete_conflict_exception());
+    iam.delete_role_permissions_boundary().role_name("R").send().await.unwrap();
+    delete.send().await.unwrap();
+    let create = iam.create_role().role_name("S").path("/approve/").assume_role_policy_document(TRUST);
+    create.send().await.unwrap();
+    let listed = iam.list_roles().path_prefix("/approve/").send().await.unwrap().roles;
+    assert_eq!(
+        listed.iter().map(|role| role.arn.as_str()).collect::<Vec<_>>(),
+        ["arn:aws:iam::000000000000:role/approve/S"]
+    );
+    assert_eq!(iam.list_roles().send().await.unwrap().roles.len(), 2);
+    local.stop().await;
+}
+
+#[tokio::test]
 async fn trust_policies_are_checked() {
     let local = Local::start().await;
     for policy in ["not json", "{}", r#"{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#] {

@@ -2,7 +2,10 @@
 
 use aws_sdk_sfn::{
     error::ProvideErrorMetadata as _,
-    types::{ExecutionStatus, HistoryEventType, Tag, ValidateStateMachineDefinitionResultCode},
+    types::{
+        EncryptionConfiguration, EncryptionType, ExecutionStatus, HistoryEventType, Tag,
+        ValidateStateMachineDefinitionResultCode, ValidateStateMachineDefinitionSeverity,
+    },
 };
 
 use crate::support::Local;
@@ -93,6 +96,40 @@ async fn machines_are_described_updated_validated_and_deleted() {
     local.sfn.delete_state_machine().state_machine_arn(&machine).send().await.unwrap();
     let gone = local.sfn.describe_state_machine().state_machine_arn(&machine).send().await.unwrap_err();
     assert!(gone.into_service_error().is_state_machine_does_not_exist());
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn findings_are_counted_and_cut_at_what_is_asked_for() {
+    let local = Local::start().await;
+    let wrong = PASSES.replace("\"Next\":\"B\"", "\"Next\":\"C\",\"Foo\":1,\"InputPath\":5");
+    let validate = local.sfn.validate_state_machine_definition().definition(wrong);
+    let all = validate.clone().send().await.unwrap();
+    assert_eq!((all.result.as_str(), all.truncated, all.diagnostics.len()), ("FAIL", Some(false), 3));
+    let cut = validate.clone().max_results(2).send().await.unwrap();
+    assert_eq!((cut.truncated, cut.diagnostics.len()), (Some(true), 2));
+    let warnings = validate.severity(ValidateStateMachineDefinitionSeverity::Warning).send().await.unwrap();
+    assert_eq!(warnings.diagnostics.len(), 3);
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn encryption_is_kept_and_makes_another_activity() {
+    let local = Local::start().await;
+    let encryption = |key: &str| {
+        let builder = EncryptionConfiguration::builder().r#type(EncryptionType::CustomerManagedKmsKey);
+        builder.kms_key_id(key).kms_data_key_reuse_period_seconds(300).build().unwrap()
+    };
+    let create = |key: &str| local.sfn.create_activity().name("A").encryption_configuration(encryption(key));
+    let arn = create("alias/one").send().await.unwrap().activity_arn;
+    create("alias/one").send().await.unwrap();
+    let other = create("alias/two").send().await.unwrap_err().into_service_error();
+    assert!(other.is_activity_already_exists(), "{other:?}");
+    let described = local.sfn.describe_activity().activity_arn(&arn).send().await.unwrap();
+    assert_eq!(described.encryption_configuration, Some(encryption("alias/one")));
+    let keyless = EncryptionConfiguration::builder().r#type(EncryptionType::CustomerManagedKmsKey).build().unwrap();
+    let refused = local.sfn.create_activity().name("B").encryption_configuration(keyless).send().await.unwrap_err();
+    assert!(refused.into_service_error().is_invalid_encryption_configuration());
     local.stop().await;
 }
 

@@ -59,6 +59,11 @@ impl Local {
         self.sfn.create_activity().name(name).send().await.unwrap().activity_arn
     }
 
+    pub(crate) async fn activity_list(&self) -> Vec<String> {
+        let listed = self.sfn.list_activities().send().await.unwrap().activities;
+        listed.into_iter().map(|activity| activity.name).collect()
+    }
+
     pub(crate) async fn role(&self, name: &str) -> String {
         let role = self.iam.create_role().role_name(name).assume_role_policy_document(TRUST).send().await.unwrap();
         role.role.unwrap().arn
