@@ -24,7 +24,7 @@ const TABLE: &[(Exit, u8, &str)] = &[
     (Exit::Usage, 2, "wrong usage"),
     (Exit::NotFound, 3, "no such approval, workflow, execution or token"),
     (Exit::Refused, 4, "refused: you may not do this"),
-    (Exit::Precondition, 5, "already decided, changed meanwhile, or exists already"),
+    (Exit::Precondition, 5, "not as things stand: decided, held, claimed or changed meanwhile, or exists already"),
     (Exit::InvalidInput, 6, "the input is not valid"),
     (Exit::Unavailable, 7, "the server, or what it depends on, is not available"),
     (Exit::Timeout, 8, "no answer in time: it may or may not have been done"),

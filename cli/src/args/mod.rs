@@ -60,7 +60,7 @@ pub(crate) struct Global {
     )]
     pub server: String,
     /// Who you are, where the server takes your word: "ana" means user:ana. Default: your name on this computer. With
-    /// explain and rule check where it does not: about whom.
+    /// explain and rule check: whom to ask about.
     #[arg(long = "as", global = true, env = "APPROVE_ACTOR", value_name = "USER", hide_env_values = true)]
     pub actor: Option<String>,
     /// A group that you, or those you act for or ask about, are in; may be repeated, or separated by commas.
