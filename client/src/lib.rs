@@ -24,6 +24,7 @@
 mod access;
 mod actions;
 mod approvals;
+pub mod audit;
 mod backoff;
 mod call;
 mod client;
