@@ -142,7 +142,7 @@ async fn decide(store: &Arc<dyn Store>, ids: Vec<ApprovalId>, at_once: usize) ->
 fn approve() -> anyhow::Result<Command> {
     Ok(Command::Vote {
         by: Person { principal: "ana".parse()?, groups: Vec::new() },
-        decision: Decision::Approve,
+        choice: Decision::Approve.into(),
         comment: "looks right".to_owned(),
         response: None,
         etag: None,
@@ -166,6 +166,7 @@ fn task() -> anyhow::Result<Admission> {
         description: "1200.50 EUR, due on Friday".to_owned(),
         requester: Some("rita".parse()?),
         rule: Rule::default(),
+        rule_version: Rule::default().version(),
         source,
         labels: Labels::from([("env".to_owned(), "prod".to_owned()), ("team".to_owned(), "finance".to_owned())]),
         priority: Priority::Normal,

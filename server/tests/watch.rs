@@ -63,7 +63,7 @@ impl Rig {
         let defaults = StepDefaults {
             workflow: workflow.to_owned(),
             activity_arn: format!("arn:aws:states:us-east-1:0:activity:{workflow}"),
-            rule: approve_server::approval::Rule { required_approvals: 2, ..Default::default() },
+            rule: approve_server::approval::Rule::single(Vec::new(), 2),
             timeouts: Vec::new(),
         };
         let admission = Admission {
@@ -82,7 +82,14 @@ impl Rig {
     async fn vote(&mut self, id: &ApprovalId, who: &str, decision: Decision) -> Arc<Approval> {
         self.count += 1;
         let by = Person { principal: who.parse().unwrap(), groups: Vec::new() };
-        let command = Command::Vote { by, decision, comment: String::new(), response: None, etag: None, cast_by: None };
+        let command = Command::Vote {
+            by,
+            choice: decision.into(),
+            comment: String::new(),
+            response: None,
+            etag: None,
+            cast_by: None,
+        };
         let executed = self.store.execute(id, command, Origin::system("test"), self.now(), None).await.unwrap();
         let Executed::Done { approval, .. } = executed else { panic!("{executed:?}") };
         if approval.status.is_final() {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Approval, Decision, RejectAction, Status};
+use super::{Approval, Decision, DeliveryState, RejectAction, Status};
 
 /// The longest output that Step Functions takes, in bytes of UTF-8.
 pub const MAX_OUTPUT_BYTES: usize = 262_144;
@@ -14,6 +14,8 @@ pub const MAX_CAUSE_CHARS: usize = 32_768;
 pub const ERROR_REJECTED: &str = "Approval.Rejected";
 /// The error of an expired approval's task.
 pub const ERROR_EXPIRED: &str = "Approval.Expired";
+/// The error of a canceled approval's task.
+pub const ERROR_CANCELED: &str = "Approval.Canceled";
 /// The error of a task that was not understood.
 pub const ERROR_INVALID_REQUEST: &str = "Approval.InvalidRequest";
 
@@ -37,9 +39,12 @@ pub enum Answer {
 #[derive(Serialize)]
 struct Body<'a> {
     approval_id: &'a str,
-    outcome: &'static str,
+    outcome: &'a str,
+    status: &'static str,
     decided_by: Vec<&'a str>,
     comment: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     decided_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<&'a RawValue>,
@@ -51,15 +56,19 @@ struct Body<'a> {
 struct InvalidBody<'a> {
     approval_id: &'a str,
     outcome: &'static str,
+    status: &'static str,
     reason: &'a str,
 }
 
 impl Answer {
-    /// The answer for an approval; `None` while there is none: it is pending, or was canceled.
+    /// The answer for an approval; `None` while there is none: it is pending, or nobody is listening.
     #[must_use]
     pub fn of(approval: &Approval) -> Option<Self> {
         match approval.status {
-            Status::Pending | Status::Canceled => None,
+            Status::Pending => None,
+            Status::Canceled => {
+                (approval.delivery.state != DeliveryState::None).then(|| Self::failure(approval, ERROR_CANCELED))
+            }
             Status::Approved => Some(Self::output(approval)),
             Status::Rejected => Some(match approval.request.rule.on_reject {
                 RejectAction::Output => Self::output(approval),
@@ -71,6 +80,7 @@ impl Answer {
                 cause: to_json(&InvalidBody {
                     approval_id: approval.id.as_str(),
                     outcome: approval.status.name(),
+                    status: approval.status.name(),
                     reason: approval.reason.as_deref().unwrap_or(""),
                 }),
             }),
@@ -94,7 +104,9 @@ fn within(approval: &Approval, fits: impl Fn(&str) -> bool) -> String {
     let comment = decisive.map_or("", |vote| vote.comment.as_str());
     let mut body = Body {
         approval_id: approval.id.as_str(),
-        outcome: approval.status.name(),
+        outcome: approval.outcome.as_deref().unwrap_or(approval.status.name()),
+        status: approval.status.name(),
+        reason: approval.reason.as_deref(),
         decided_by: approval.decided_by.iter().map(|who| who.as_str()).collect(),
         comment,
         decided_at: approval.decided.map(|at| at.to_string()),

@@ -3,6 +3,7 @@
 mod answer;
 #[cfg(test)]
 pub(crate) mod arbitrary;
+mod explain;
 mod id;
 mod machine;
 mod origin;
@@ -11,6 +12,7 @@ mod properties;
 mod request;
 mod rule;
 mod scope;
+mod standing;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,16 +20,20 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    answer::{Answer, ERROR_EXPIRED, ERROR_INVALID_REQUEST, ERROR_REJECTED, MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES},
+    answer::{
+        Answer, ERROR_CANCELED, ERROR_EXPIRED, ERROR_INVALID_REQUEST, ERROR_REJECTED, MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES,
+    },
+    explain::{Effect, Explanation, StageNeed, explain, explain_rule},
     id::{ApprovalId, NotAPrincipal, NotAnId, Principal, TaskToken},
-    machine::{Command, Event, Refusal, Transition, apply, create, create_invalid},
+    machine::{Choice, Command, Event, Refusal, Transition, apply, create, create_invalid},
     origin::{Origin, Via},
     request::{FieldError, Limits, Request, StepDefaults, TaskInput, parse_task_input},
     rule::{
-        ApproverSet, CommentPolicy, ExpiryAction, Ineligible, MAX_APPROVERS, MAX_COUNT, Person, RejectAction, Rule,
-        RuleError, RuleRequest, Verdict,
+        ApproverSet, Bounds, CommentPolicy, Escalation, ExpiryAction, Freeze, Misfit, Outcome, Person, RejectAction,
+        Rule, RuleError, RuleRequest, Stage, StageOrder, StageRequest, Verdict,
     },
     scope::{NotAPattern, Scope, WorkflowPattern},
+    standing::{Ineligible, Progress},
 };
 
 /// Where an approval stands.
@@ -42,7 +48,7 @@ pub enum Status {
     Rejected,
     /// Its own deadline passed.
     Expired,
-    /// The workflow is gone, or an operator cancelled it.
+    /// The workflow is gone, or its requester or an operator canceled it.
     Canceled,
     /// The task asked for something that can't be understood, so nobody was asked.
     Invalid,
@@ -105,6 +111,12 @@ pub struct Vote {
     pub voter: Principal,
     /// What.
     pub decision: Decision,
+    /// The outcome that they named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// The stages that it may count in, by their places in the rule. None for a rejection.
+    #[serde(default = "first_stage")]
+    pub stages: Vec<usize>,
     /// Why; may be empty.
     pub comment: String,
     /// JSON text for the workflow.
@@ -114,6 +126,35 @@ pub struct Vote {
     /// The service that acted for the voter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cast_by: Option<Principal>,
+}
+
+/// That of votes from before there were stages.
+fn first_stage() -> Vec<usize> {
+    vec![0]
+}
+
+/// Who has an approval in hand: until it lapses, only they may vote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Who.
+    pub assignee: Principal,
+    /// Who gave it to them, oldest first; empty where they claimed it themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<Principal>,
+    /// When it lapses.
+    pub until: Timestamp,
+}
+
+/// An operator's hold: nobody may vote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Who holds it.
+    pub by: Principal,
+    /// Until when; `None`: until it is resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
 }
 
 /// Where an approval comes from.
@@ -236,6 +277,21 @@ pub struct Approval {
     pub votes: Vec<Vote>,
     /// Who made it final.
     pub decided_by: Vec<Principal>,
+    /// The outcome of its own that was decided.
+    #[serde(default)]
+    pub outcome: Option<String>,
+    /// Who has it in hand. May have lapsed: see [`Approval::in_hand`].
+    #[serde(default)]
+    pub assignment: Option<Assignment>,
+    /// An operator's hold. May have ended: see [`Approval::held`].
+    #[serde(default)]
+    pub hold: Option<Hold>,
+    /// How many of its reminders were due.
+    #[serde(default)]
+    pub reminders: usize,
+    /// How many of its escalations have come.
+    #[serde(default)]
+    pub escalations: usize,
     /// Why it was canceled, or what was invalid.
     pub reason: Option<String>,
     /// Its task.
@@ -267,10 +323,26 @@ impl Approval {
         self.delivery.state == DeliveryState::Recorded && self.task.state == TaskState::Open
     }
 
-    /// When the deadline has to be looked at.
+    /// When the state was entered, as far as it is known: what its times count from.
     #[must_use]
-    pub fn expiry_due(&self) -> Option<Timestamp> {
-        self.expires.filter(|_| self.status == Status::Pending)
+    pub fn since(&self) -> Timestamp {
+        self.request.source.state_entered.unwrap_or(self.created)
+    }
+
+    /// When something is due that comes with time alone: its deadline, a reminder, an escalation, the end of a hold or
+    /// of an assignment.
+    #[must_use]
+    pub fn timer_due(&self) -> Option<Timestamp> {
+        if self.status.is_final() {
+            return None;
+        }
+        let rule = &self.request.rule;
+        let after = |after: SignedDuration| self.since().checked_add(after).ok();
+        let reminder = rule.reminders_in_order().get(self.reminders).copied().and_then(after);
+        let escalation = rule.escalations_in_order().get(self.escalations).and_then(|next| after(next.after));
+        let assignment = self.assignment.as_ref().map(|assignment| assignment.until);
+        let hold = self.hold.as_ref().and_then(|hold| hold.until);
+        [self.expires, reminder, escalation, assignment, hold].into_iter().flatten().min()
     }
 }
 

@@ -52,6 +52,10 @@ pub(super) enum ApiError {
     ExecutionNotFound(String),
     #[error("an execution of that name exists with other input, or has ended")]
     ExecutionExists,
+    #[error("an API token named {0:?} is alive; revoke it first, or choose another name")]
+    ApiTokenExists(String),
+    #[error("no API token has the name {0:?}")]
+    ApiTokenNotFound(String),
     #[error("the server is shutting down")]
     ShuttingDown,
 }
@@ -124,6 +128,14 @@ impl From<ApiError> for Status {
                 report.reason("EXECUTION_ALREADY_EXISTS");
                 Code::AlreadyExists
             }
+            ApiError::ApiTokenExists(name) => {
+                report.reason("API_TOKEN_EXISTS").with("name", name);
+                Code::AlreadyExists
+            }
+            ApiError::ApiTokenNotFound(name) => {
+                report.reason("API_TOKEN_NOT_FOUND").with("name", name);
+                Code::NotFound
+            }
             ApiError::ShuttingDown => {
                 report.reason("SHUTTING_DOWN").retry();
                 Code::Unavailable
@@ -169,11 +181,22 @@ fn refused(refusal: Refusal, report: &mut Report) -> Code {
             }
             Code::FailedPrecondition
         }
-        Refusal::NotAnApprover(who) => {
-            report.with("caller", who);
-            Code::PermissionDenied
+        Refusal::OnHold { until, reason } => {
+            if let Some(until) = until {
+                report.with("until", until);
+            }
+            report.with("reason", reason);
+            Code::FailedPrecondition
         }
-        Refusal::SelfApproval(who) => {
+        Refusal::Claimed { assignee, until } => {
+            report.with("assignee", assignee).with("until", until);
+            Code::FailedPrecondition
+        }
+        Refusal::StageNotOpen { who, stages } => {
+            report.with("caller", who).with("stages", stages.join(","));
+            Code::FailedPrecondition
+        }
+        Refusal::NotAnApprover(who) | Refusal::SelfApproval(who) | Refusal::NotTheRequester(who) => {
             report.with("caller", who);
             Code::PermissionDenied
         }
@@ -185,8 +208,31 @@ fn refused(refusal: Refusal, report: &mut Report) -> Code {
             report.violation("comment", "the approval's rule asks for a comment; say why");
             Code::InvalidArgument
         }
+        Refusal::OutcomeUnknown { outcomes, .. } => {
+            report.with("outcomes", outcomes.join(","));
+            report.violation("outcome", format!("expected one of the rule's outcomes: {}", outcomes.join(", ")));
+            Code::InvalidArgument
+        }
+        Refusal::OutcomeDisagrees(_) => {
+            report.violation("decision", "expected the one that the outcome counts as, or none");
+            Code::InvalidArgument
+        }
+        Refusal::ResponseInvalid(misfits) => {
+            for misfit in misfits {
+                report.violation(format!("response_json{}", misfit.place), misfit.problem);
+            }
+            Code::InvalidArgument
+        }
+        Refusal::ReassignmentLoop(to) => {
+            report.with("to", to);
+            Code::FailedPrecondition
+        }
+        Refusal::NotAssignable { problem, .. } => {
+            report.violation("to", problem);
+            Code::InvalidArgument
+        }
         // Of the worker's commands, which callers can't give.
-        Refusal::NotExpired | Refusal::NotBound => {
+        Refusal::NothingDue | Refusal::NotBound => {
             report.reason("INTERNAL");
             Code::Internal
         }

@@ -196,7 +196,7 @@ mod tests {
             ("tags.aws:x", |spec| drop(spec.tags.insert("aws:x".to_owned(), String::new()))),
             ("tags.approve:workflow", |spec| drop(spec.tags.insert("approve:workflow".to_owned(), String::new()))),
             ("tags.k", |spec| drop(spec.tags.insert("k".to_owned(), "a*b".to_owned()))),
-            ("rule.required", |spec| spec.rule.required_approvals = 0),
+            ("rule.stages[0].required_approvals", |spec| spec.rule.stages[0].required = 0),
         ];
         for (field, damage) in damaged {
             let (found, problem) = problem(damage);

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use serde_json::{Map, Value};
 
 use crate::{
-    approval::{ApprovalId, Command, Refusal},
+    approval::{ApprovalId, Choice, Command, Refusal},
     audit::Attempt,
 };
 
@@ -27,9 +27,17 @@ pub(super) fn key_reused(id: &ApprovalId, command: &Command) -> Attempt {
 fn attempt(id: &ApprovalId, command: &Command, reason: String) -> Attempt {
     let mut tried = Map::new();
     tried.insert("command".to_owned(), snake(&variant(command)).into());
-    if let Command::Vote { decision, .. } = command {
-        let decision = serde_json::to_value(decision).unwrap_or(Value::Null);
-        tried.insert("decision".to_owned(), decision);
+    if let Command::Vote { choice, .. } = command {
+        let (decision, outcome) = match choice {
+            Choice::Plain(decision) => (Some(decision), None),
+            Choice::Outcome { name, decision } => (decision.as_ref(), Some(name)),
+        };
+        if let Some(decision) = decision {
+            tried.insert("decision".to_owned(), serde_json::to_value(decision).unwrap_or(Value::Null));
+        }
+        if let Some(outcome) = outcome {
+            tried.insert("outcome".to_owned(), outcome.as_str().into());
+        }
     }
     Attempt { approval: Some(id.clone()), tried, reason }
 }

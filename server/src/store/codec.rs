@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Revision, StoreError};
-use crate::approval::{Approval, ApprovalId, Delivery, Principal, Request, Status, Task, Vote};
+use crate::approval::{Approval, ApprovalId, Assignment, Delivery, Hold, Principal, Request, Status, Task, Vote};
 
 #[derive(Serialize)]
 struct StateRef<'a> {
@@ -24,9 +24,24 @@ struct StateRef<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     decided_by: &'a [Principal],
     #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assignment: Option<&'a Assignment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<&'a Hold>,
+    #[serde(skip_serializing_if = "is_none_yet")]
+    reminders: usize,
+    #[serde(skip_serializing_if = "is_none_yet")]
+    escalations: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     task: &'a Task,
     delivery: &'a Delivery,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none_yet(count: &usize) -> bool {
+    *count == 0
 }
 
 #[derive(Deserialize)]
@@ -41,6 +56,13 @@ struct State {
     votes: Vec<Vote>,
     #[serde(default)]
     decided_by: Vec<Principal>,
+    outcome: Option<String>,
+    assignment: Option<Assignment>,
+    hold: Option<Hold>,
+    #[serde(default)]
+    reminders: usize,
+    #[serde(default)]
+    escalations: usize,
     reason: Option<String>,
     task: Task,
     delivery: Delivery,
@@ -73,6 +95,11 @@ pub(super) fn encode_state(approval: &Approval) -> Result<String, StoreError> {
         decided,
         votes,
         decided_by,
+        outcome,
+        assignment,
+        hold,
+        reminders,
+        escalations,
         reason,
         task,
         delivery,
@@ -86,6 +113,11 @@ pub(super) fn encode_state(approval: &Approval) -> Result<String, StoreError> {
         decided: *decided,
         votes,
         decided_by,
+        outcome: outcome.as_deref(),
+        assignment: assignment.as_ref(),
+        hold: hold.as_ref(),
+        reminders: *reminders,
+        escalations: *escalations,
         reason: reason.as_deref(),
         task,
         delivery,
@@ -114,6 +146,11 @@ pub(super) fn decode_approval(
         decided: state.decided,
         votes: state.votes,
         decided_by: state.decided_by,
+        outcome: state.outcome,
+        assignment: state.assignment,
+        hold: state.hold,
+        reminders: state.reminders,
+        escalations: state.escalations,
         reason: state.reason,
         task: state.task,
         delivery: state.delivery,
@@ -123,7 +160,8 @@ pub(super) fn decode_approval(
 /// The response of somebody's vote, in a state after it.
 pub(super) fn decode_response(state: &str, voter: &str) -> Result<Option<String>, StoreError> {
     let votes = decode::<VotesOnly>(state)?.votes;
-    Ok(votes.into_iter().find(|vote| vote.voter.as_str() == voter).and_then(|vote| vote.response))
+    // The newest is last: who votes in several stages has several.
+    Ok(votes.into_iter().rev().find(|vote| vote.voter.as_str() == voter).and_then(|vote| vote.response))
 }
 
 /// The task alone.

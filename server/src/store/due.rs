@@ -11,7 +11,7 @@ use crate::approval::{Approval, DeliveryState, Status, TaskState};
 pub(super) struct DueTimes {
     /// The next heartbeat.
     pub(super) heartbeat: Option<i64>,
-    /// The deadline.
+    /// What comes with time alone: a deadline, a reminder, and the like.
     pub(super) expiry: Option<i64>,
     /// The next try at a delivery.
     pub(super) delivery: Option<i64>,
@@ -33,7 +33,7 @@ impl DueTimes {
         let lost = after.task.detached.filter(|_| waits && after.task.state == TaskState::Detached);
         let detached =
             lost.map(|since| kept.and_then(|due| due.detached).unwrap_or_else(|| millis_up(first_look(since))));
-        Self { heartbeat, expiry: after.expiry_due().map(millis_up), delivery, detached }
+        Self { heartbeat, expiry: after.timer_due().map(millis_up), delivery, detached }
     }
 }
 

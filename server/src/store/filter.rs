@@ -1,7 +1,7 @@
 //! Which approvals a filter is for: the same for a list and for a watch.
 
 use super::Filter;
-use crate::approval::{Approval, Decision, Person, Status};
+use crate::approval::Approval;
 
 impl Filter {
     /// Whether `approval` is one of those that are asked for. Looks at nothing but the approval as it stands.
@@ -12,18 +12,9 @@ impl Filter {
             && (self.priorities.is_empty() || self.priorities.contains(&request.priority))
             && self.execution_arn.as_ref().is_none_or(|arn| request.source.execution_arn.as_ref() == Some(arn))
             && self.labels.iter().all(|(key, value)| request.labels.get(key) == Some(value))
-            && self.awaiting.as_ref().is_none_or(|person| awaits(approval, person))
+            && self.awaiting.as_ref().is_none_or(|person| approval.awaits(person))
             && self.text.as_ref().is_none_or(|text| mentions(approval, text))
     }
-}
-
-/// Whether `person` could approve it, and has not voted. Whoever may approve may reject as well, and a requester who may
-/// only withdraw is not waited for.
-fn awaits(approval: &Approval, person: &Person) -> bool {
-    let request = &approval.request;
-    approval.status == Status::Pending
-        && request.rule.eligible(person, request.requester.as_ref(), Decision::Approve).is_ok()
-        && approval.votes.iter().all(|vote| vote.voter != person.principal)
 }
 
 fn mentions(approval: &Approval, text: &str) -> bool {

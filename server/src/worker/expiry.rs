@@ -33,11 +33,14 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
 }
 
 async fn expire(shared: &Shared, id: ApprovalId) -> Result<(), StoreError> {
-    let executed =
-        shared.store.execute(&id, Command::Expire, Origin::system("expiry"), shared.clock.now(), None).await?;
+    let executed = shared.store.execute(&id, Command::Timer, Origin::system("timer"), shared.clock.now(), None).await?;
     if let Executed::Done { approval, .. } = executed {
-        shared.metrics.expired.inc();
-        info!(approval = %approval.id, status = approval.status.name(), "expired");
+        if approval.status.is_final() {
+            shared.metrics.expired.inc();
+            info!(approval = %approval.id, status = approval.status.name(), "expired");
+        } else {
+            info!(approval = %approval.id, reminders = approval.reminders, escalations = approval.escalations, "timer");
+        }
         shared.schedule(&approval);
     }
     Ok(())

@@ -210,7 +210,7 @@ async fn lost(shared: &Shared, item: &HeartbeatDue) -> Result<Option<SignedDurat
 
 /// The command that ends an approval whose workflow is gone.
 pub(super) fn cancel(reason: String) -> Command {
-    Command::Cancel { by: Principal::system("worker"), reason }
+    Command::Abandon { by: Principal::system("worker"), reason }
 }
 
 /// Carries out a command that follows from what Step Functions said. A refusal means that somebody was faster.

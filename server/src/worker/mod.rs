@@ -94,8 +94,8 @@ impl Shared {
         if approval.wants_heartbeats() {
             self.heartbeat.set(crate::store::first_heartbeat(approval.task.taken, approval.task.heartbeat));
         }
-        if let Some(deadline) = approval.expiry_due() {
-            self.expiry.set(deadline);
+        if let Some(due) = approval.timer_due() {
+            self.expiry.set(due);
         }
         if approval.task.state == TaskState::Detached
             && let Some(since) = approval.task.detached
@@ -131,7 +131,7 @@ impl WorkerHandle {
         loop {
             let page = store.list(query.clone()).await?;
             for approval in &page.approvals {
-                let command = Command::Cancel { by: origin.by.clone(), reason: reason.to_owned() };
+                let command = Command::Abandon { by: origin.by.clone(), reason: reason.to_owned() };
                 store.execute(&approval.id, command, origin.clone(), self.0.clock.now(), None).await?;
             }
             match page.next {

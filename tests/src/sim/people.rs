@@ -113,7 +113,14 @@ impl People {
     async fn ask(&self, running: &Running, id: &ApprovalId, decision: Decision, key: RequestKey) -> Option<Executed> {
         let by = Person { principal: self.name.parse().ok()?, groups: Vec::new() };
         let by_whom = by.principal.clone();
-        let command = Command::Vote { by, decision, comment: "so be it".to_owned(), response: None, etag: None, cast_by: None };
+        let command = Command::Vote {
+            by,
+            choice: decision.into(),
+            comment: "so be it".to_owned(),
+            response: None,
+            etag: None,
+            cast_by: None,
+        };
         let origin = Origin { via: Via::Asserted, by: by_whom, on_behalf_of: None, address: None };
         let now = self.network.now();
         let executed = patiently(running.store.execute(id, command, origin, now, Some(key))).await?.ok()?;

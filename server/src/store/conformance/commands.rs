@@ -4,7 +4,7 @@ use futures::future::join_all;
 
 use super::*;
 use crate::{
-    approval::{Status, apply},
+    approval::{Choice, Status, apply},
     store::REQUEST_KEY_LIFE,
 };
 
@@ -19,13 +19,13 @@ pub(crate) async fn a_command_does_what_the_domain_says(bed: &dyn Bed) {
         (1, approve("ana"), true),
         (2, Command::Detach { token: token.clone(), reason: "closed".to_owned() }, true),
         (3, Command::Bind { token: TaskToken::from("next"), attempt: 1, heartbeat: None }, true),
-        (100, Command::Expire, true),
+        (100, Command::Timer, true),
         (101, Command::Delivered { token, attempts: 1 }, false),
         (102, Command::Undeliverable { token: TaskToken::from("next"), attempts: 2, reason: "gone".to_owned() }, true),
     ];
     for (second, command, allowed) in steps {
         // A rejection by one alone would end it here.
-        if matches!(&command, Command::Vote { decision: Decision::Reject, .. }) {
+        if matches!(&command, Command::Vote { choice: Choice::Plain(Decision::Reject), .. }) {
             continue;
         }
         let at = seconds(second);
@@ -47,7 +47,7 @@ pub(crate) async fn a_command_does_what_the_domain_says(bed: &dyn Bed) {
     let history: Vec<_> = history(&store, &approval.id).await.into_iter().map(|entry| entry.revision).collect();
     assert_eq!(history, (1..=approval.revision).collect::<Vec<_>>());
     let nobody = "apr_00000000000000000000000000".parse().unwrap();
-    let outcome = store.execute(&nobody, Command::Expire, origin(), start(), None).await.unwrap();
+    let outcome = store.execute(&nobody, Command::Timer, origin(), start(), None).await.unwrap();
     assert!(matches!(outcome, Executed::NotFound));
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn what_is_refused_writes_nothing(bed: &dyn Bed) {
     let before = history(&store, &approval.id).await;
     let refusal = refused(&store, &approval, approve("rita"), seconds(1)).await;
     assert_eq!(refusal, Refusal::SelfApproval("user:rita".parse().unwrap()));
-    assert_eq!(refused(&store, &approval, Command::Expire, seconds(1)).await, Refusal::NotExpired);
+    assert_eq!(refused(&store, &approval, Command::Timer, seconds(1)).await, Refusal::NothingDue);
     assert_eq!(head(&store), 1);
     assert_eq!(get(&store, &approval).await, approval);
     assert_eq!(history(&store, &approval.id).await, before);
@@ -119,9 +119,9 @@ pub(crate) async fn only_what_was_done_is_kept_for_a_request_key(bed: &dyn Bed) 
     let mut admission = task(1);
     admission.task.request.rule.expire_after = Some(SignedDuration::from_secs(10));
     let approval = created(&store, admission).await;
-    let early = store.execute(&approval.id, Command::Expire, origin(), seconds(9), key("web", "k", 1)).await.unwrap();
-    assert!(matches!(early, Executed::Refused(Refusal::NotExpired)), "{early:?}");
-    let late = store.execute(&approval.id, Command::Expire, origin(), seconds(10), key("web", "k", 1)).await.unwrap();
+    let early = store.execute(&approval.id, Command::Timer, origin(), seconds(9), key("web", "k", 1)).await.unwrap();
+    assert!(matches!(early, Executed::Refused(Refusal::NothingDue)), "{early:?}");
+    let late = store.execute(&approval.id, Command::Timer, origin(), seconds(10), key("web", "k", 1)).await.unwrap();
     assert_eq!(done_of(late).status, Status::Expired);
     let nobody = "apr_00000000000000000000000000".parse().unwrap();
     let missing = store.execute(&nobody, approve("ana"), origin(), seconds(11), key("web", "l", 1)).await.unwrap();
@@ -159,7 +159,7 @@ pub(crate) async fn one_request_key_at_once_is_one_vote(bed: &dyn Bed) {
 pub(crate) async fn concurrent_commands_are_all_kept_in_order(bed: &dyn Bed) {
     let store = bed.open().await;
     let mut admission = task(1);
-    admission.task.request.rule.required_approvals = 40;
+    admission.task.request.rule.stages[0].required = 40;
     let approval = created(&store, admission).await;
     let names: Vec<_> = (0..60).map(|number| format!("voter-{number}")).collect();
     let calls = names.iter().map(|name| executed(&store, &approval, approve(name), seconds(1)));

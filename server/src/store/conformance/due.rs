@@ -91,7 +91,7 @@ pub(crate) async fn deadlines_fall_due(bed: &dyn Bed) {
     assert_eq!((due.items, due.next), (vec![early.id.clone()], Some(seconds(60))));
     let due = store.due_expiries(seconds(60), 10).await.unwrap();
     assert_eq!((due.items, due.next), (vec![early.id.clone(), late.id.clone()], None));
-    done(&store, &early, Command::Expire, seconds(60)).await;
+    done(&store, &early, Command::Timer, seconds(60)).await;
     assert_eq!(store.due_expiries(seconds(60), 10).await.unwrap().items, from_ref(&late.id));
 }
 
@@ -103,7 +103,7 @@ pub(crate) async fn a_deadline_between_milliseconds_is_not_early(bed: &dyn Bed) 
     let next = store.due_expiries(start(), 1).await.unwrap().next.unwrap();
     assert!(next >= approval.expires.unwrap());
     assert_eq!(store.due_expiries(next, 1).await.unwrap().items, from_ref(&approval.id));
-    done(&store, &approval, Command::Expire, next).await;
+    done(&store, &approval, Command::Timer, next).await;
 }
 
 pub(crate) async fn a_decision_is_to_be_delivered_at_once(bed: &dyn Bed) {

@@ -58,7 +58,7 @@ pub(crate) async fn a_list_is_filtered(bed: &dyn Bed) {
     let store = bed.open().await;
     let approvals = many(&store, 20).await;
     let mut secret = task(50);
-    secret.task.request.rule.approvers = vec![ApproverSet(vec!["group:board".parse().unwrap()])];
+    secret.task.request.rule.stages[0].approvers = vec![ApproverSet(vec!["group:board".parse().unwrap()])];
     "A SECRET matter".clone_into(&mut secret.task.request.description);
     let secret = created(&store, secret).await;
     let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());

@@ -143,7 +143,8 @@ fn request(number: u32) -> Request {
         title: format!("Pay invoice {number}"),
         description: "As agreed".to_owned(),
         requester: Some("user:rita".parse().unwrap()),
-        rule: Rule { required_approvals: 2, ..Rule::default() },
+        rule: Rule::single(Vec::new(), 2),
+        rule_version: Rule::single(Vec::new(), 2).version(),
         source: Source {
             workflow: "Payments".to_owned(),
             activity_arn: "arn:aws:states:eu-west-1:123456789012:activity:Payments".to_owned(),
@@ -163,7 +164,14 @@ fn person(name: &str) -> Person {
 }
 
 fn vote(name: &str, decision: Decision) -> Command {
-    Command::Vote { by: person(name), decision, comment: "fine".to_owned(), response: None, etag: None, cast_by: None }
+    Command::Vote {
+        by: person(name),
+        choice: decision.into(),
+        comment: "fine".to_owned(),
+        response: None,
+        etag: None,
+        cast_by: None,
+    }
 }
 
 fn approve(name: &str) -> Command {
@@ -176,7 +184,7 @@ pub(crate) fn reject() -> Command {
 }
 
 fn cancel() -> Command {
-    Command::Cancel { by: "user:ops".parse().unwrap(), reason: "stopped".to_owned() }
+    Command::Abandon { by: "user:ops".parse().unwrap(), reason: "stopped".to_owned() }
 }
 
 fn key(caller: &str, id: &str, body: u8) -> Option<RequestKey> {

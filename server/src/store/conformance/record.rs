@@ -182,7 +182,7 @@ pub(crate) async fn repeated_refusals_are_counted(bed: &dyn Bed) {
 pub(crate) async fn what_the_server_can_not_do_is_no_attempt(bed: &dyn Bed) {
     let store = bed.open().await;
     let approval = created(&store, task(1)).await;
-    refused(&store, &approval, Command::Expire, seconds(1)).await;
+    refused(&store, &approval, Command::Timer, seconds(1)).await;
     assert_eq!(head(&store), 1);
 }
 

@@ -1,15 +1,22 @@
 //! Between the domain and the API's messages.
 
+mod explain;
+mod rule;
+
 use std::time::Duration;
 
 use approve_proto::v1 as proto;
 use jiff::{SignedDuration, Timestamp};
 
+pub(super) use self::{
+    explain::explanation,
+    rule::{read_rule, read_rule_unchecked, rule},
+};
 use super::status::ApiError;
 use crate::{
     approval::{
-        Approval, ApproverSet, CommentPolicy, Decision, Delivery, DeliveryState, ExpiryAction, Person, Priority,
-        RejectAction, Rule, Source, Status, TaskState, Vote,
+        Approval, Assignment, Choice, Decision, Delivery, DeliveryState, Hold, Person, Principal, Priority, Progress,
+        Rule, Source, Status, TaskState, Vote,
     },
     store::{Filter, Order},
 };
@@ -53,13 +60,17 @@ pub(super) fn approval(approval: &Approval) -> proto::Approval {
         update_time: Some(timestamp(approval.updated)),
         expire_time: approval.expires.map(timestamp),
         decide_time: approval.decided.map(timestamp),
-        votes: approval.votes.iter().map(vote).collect(),
+        votes: approval.votes.iter().map(|one| vote(one, &request.rule)).collect(),
         decided_by: approval.decided_by.iter().map(ToString::to_string).collect(),
         reason: approval.reason.clone().unwrap_or_default(),
         delivery: Some(delivery(&approval.delivery)),
         task_state: task_state(approval.task.state).into(),
         task_count: approval.task.count,
-        ..proto::Approval::default()
+        outcome: approval.outcome.clone().unwrap_or_default(),
+        assignment: approval.assignment.as_ref().map(assignment),
+        hold: approval.hold.as_ref().map(hold),
+        stages: approval.progress().into_iter().map(progress).collect(),
+        rule_version: request.rule_version.clone(),
     }
 }
 
@@ -75,19 +86,46 @@ fn source(source: &Source, attempt: u32) -> proto::Source {
     }
 }
 
-fn vote(vote: &Vote) -> proto::Vote {
+fn vote(vote: &Vote, rule: &Rule) -> proto::Vote {
+    let stages = if vote.decision == Decision::Approve { vote.stages.as_slice() } else { &[] };
+    let name = |at: &usize| rule.stages.get(*at).map(|stage| stage.name.clone());
     proto::Vote {
         voter: vote.voter.to_string(),
-        decision: match vote.decision {
-            Decision::Approve => proto::Decision::Approve,
-            Decision::Reject => proto::Decision::Reject,
-        }
-        .into(),
+        decision: decision(vote.decision).into(),
         comment: vote.comment.clone(),
         response_json: vote.response.clone().unwrap_or_default(),
         vote_time: Some(timestamp(vote.at)),
+        outcome: vote.outcome.clone().unwrap_or_default(),
         cast_by: vote.cast_by.as_ref().map(ToString::to_string).unwrap_or_default(),
-        ..proto::Vote::default()
+        stages: stages.iter().filter_map(name).collect(),
+    }
+}
+
+fn decision(decision: Decision) -> proto::Decision {
+    match decision {
+        Decision::Approve => proto::Decision::Approve,
+        Decision::Reject => proto::Decision::Reject,
+    }
+}
+
+fn assignment(assignment: &Assignment) -> proto::Assignment {
+    proto::Assignment {
+        assignee: assignment.assignee.to_string(),
+        assigned_by: assignment.by.iter().map(ToString::to_string).collect(),
+        expire_time: Some(timestamp(assignment.until)),
+    }
+}
+
+fn hold(hold: &Hold) -> proto::Hold {
+    proto::Hold { held_by: hold.by.to_string(), end_time: hold.until.map(timestamp), reason: hold.reason.clone() }
+}
+
+fn progress(progress: Progress) -> proto::StageProgress {
+    proto::StageProgress {
+        name: progress.name,
+        required_approvals: progress.required,
+        approvals: progress.approvals,
+        open: progress.open,
     }
 }
 
@@ -157,15 +195,50 @@ fn priority(priority: Priority) -> proto::Priority {
     }
 }
 
-pub(super) fn read_decision(number: i32) -> Result<Decision, ApiError> {
-    match proto::Decision::try_from(number) {
-        Ok(proto::Decision::Approve) => Ok(Decision::Approve),
-        Ok(proto::Decision::Reject) => Ok(Decision::Reject),
-        Ok(proto::Decision::Unspecified) => {
-            Err(ApiError::field("decision", "expected DECISION_APPROVE or DECISION_REJECT"))
-        }
-        Err(_) => Err(unknown("decision", number)),
+pub(super) fn read_choice(number: i32, outcome: String) -> Result<Choice, ApiError> {
+    let decision = match proto::Decision::try_from(number) {
+        Ok(proto::Decision::Approve) => Some(Decision::Approve),
+        Ok(proto::Decision::Reject) => Some(Decision::Reject),
+        Ok(proto::Decision::Unspecified) => None,
+        Err(_) => return Err(unknown("decision", number)),
+    };
+    match (decision, outcome) {
+        (decision, name) if !name.is_empty() => Ok(Choice::Outcome { name, decision }),
+        (Some(decision), _) => Ok(Choice::Plain(decision)),
+        (None, _) => Err(ApiError::field("decision", "expected DECISION_APPROVE or DECISION_REJECT, or an outcome")),
     }
+}
+
+pub(super) fn read_timestamp(field: &str, time: prost_types::Timestamp) -> Result<Timestamp, ApiError> {
+    Timestamp::new(time.seconds, time.nanos)
+        .map_err(|_| ApiError::field(field, "expected a time between the years -9999 and 9999"))
+}
+
+fn read_principal(field: &str, text: &str) -> Result<Principal, ApiError> {
+    text.parse().map_err(|error: crate::approval::NotAPrincipal| ApiError::field(field, error.to_string()))
+}
+
+/// Somebody who acts: a person or a service.
+pub(super) fn read_actor(field: &str, text: &str) -> Result<Principal, ApiError> {
+    let actor = read_principal(field, text)?;
+    if actor.is_actor() {
+        Ok(actor)
+    } else {
+        Err(ApiError::field(field, "expected a user or a service, found a group"))
+    }
+}
+
+pub(super) fn read_person(field: &str, person: &proto::Person) -> Result<Person, ApiError> {
+    let mut groups = Vec::new();
+    for (at, group) in person.groups.iter().enumerate() {
+        let field = format!("{field}.groups[{at}]");
+        let group = read_principal(&field, group)?;
+        if group.is_actor() {
+            return Err(ApiError::field(field, "expected \"group:<name>\""));
+        }
+        groups.push(group);
+    }
+    Ok(Person { principal: read_actor(&format!("{field}.principal"), &person.principal)?, groups })
 }
 
 pub(super) fn read_order(number: i32) -> Result<Order, ApiError> {
@@ -209,95 +282,4 @@ pub(super) fn read_filter(
         execution_arn: some(filter.execution_arn),
         awaiting: if filter.awaiting_me { Some(caller()?) } else { None },
     })
-}
-
-pub(super) fn rule(rule: &Rule) -> proto::Rule {
-    proto::Rule {
-        stages: vec![proto::Stage {
-            name: String::new(),
-            approver_sets: rule
-                .approvers
-                .iter()
-                .map(|set| proto::ApproverSet { any_of: set.0.iter().map(ToString::to_string).collect() })
-                .collect(),
-            required_approvals: rule.required_approvals,
-        }],
-        required_rejections: rule.required_rejections,
-        allow_self_approval: rule.allow_self_approval,
-        comment_policy: match rule.comment {
-            CommentPolicy::Never => proto::CommentPolicy::Never,
-            CommentPolicy::OnReject => proto::CommentPolicy::OnReject,
-            CommentPolicy::Always => proto::CommentPolicy::Always,
-        }
-        .into(),
-        expire_after: rule.expire_after.map(duration),
-        expiry_action: match rule.on_expiry {
-            ExpiryAction::Expire => proto::ExpiryAction::Expire,
-            ExpiryAction::Reject => proto::ExpiryAction::Reject,
-            ExpiryAction::Approve => proto::ExpiryAction::Approve,
-        }
-        .into(),
-        reject_action: match rule.on_reject {
-            RejectAction::Fail => proto::RejectAction::Fail,
-            RejectAction::Output => proto::RejectAction::Output,
-        }
-        .into(),
-        ..proto::Rule::default()
-    }
-}
-
-pub(super) fn read_rule(field: &str, rule: proto::Rule) -> Result<Rule, ApiError> {
-    let below = |name: &str| format!("{field}.{name}");
-    let mut approvers = Vec::new();
-    let stage = rule.stages.into_iter().next().unwrap_or_default();
-    for (at, set) in stage.approver_sets.into_iter().enumerate() {
-        let mut members = Vec::new();
-        for (of, member) in set.any_of.iter().enumerate() {
-            let path = || below(&format!("approver_sets[{at}].any_of[{of}]"));
-            members.push(
-                member
-                    .parse()
-                    .map_err(|error: crate::approval::NotAPrincipal| ApiError::field(path(), error.to_string()))?,
-            );
-        }
-        approvers.push(ApproverSet(members));
-    }
-    let read = Rule {
-        approvers,
-        required_approvals: stage.required_approvals.max(1),
-        required_rejections: rule.required_rejections.max(1),
-        allow_self_approval: rule.allow_self_approval,
-        comment: match proto::CommentPolicy::try_from(rule.comment_policy) {
-            Ok(proto::CommentPolicy::Unspecified | proto::CommentPolicy::Never) => CommentPolicy::Never,
-            Ok(proto::CommentPolicy::OnReject) => CommentPolicy::OnReject,
-            Ok(proto::CommentPolicy::Always) => CommentPolicy::Always,
-            Err(_) => return Err(unknown(&below("comment_policy"), rule.comment_policy)),
-        },
-        expire_after: rule.expire_after.map(|after| read_duration(&below("expire_after"), after)).transpose()?,
-        on_expiry: match proto::ExpiryAction::try_from(rule.expiry_action) {
-            Ok(proto::ExpiryAction::Unspecified | proto::ExpiryAction::Expire) => ExpiryAction::Expire,
-            Ok(proto::ExpiryAction::Reject) => ExpiryAction::Reject,
-            Ok(proto::ExpiryAction::Approve) => ExpiryAction::Approve,
-            Ok(proto::ExpiryAction::Outcome) | Err(_) => {
-                return Err(unknown(&below("expiry_action"), rule.expiry_action));
-            }
-        },
-        on_reject: match proto::RejectAction::try_from(rule.reject_action) {
-            Ok(proto::RejectAction::Unspecified | proto::RejectAction::Fail) => RejectAction::Fail,
-            Ok(proto::RejectAction::Output) => RejectAction::Output,
-            Err(_) => return Err(unknown(&below("reject_action"), rule.reject_action)),
-        },
-    };
-    read.checked().map_err(|error| ApiError::field(below(api_name(error.field)), error.problem))
-}
-
-/// The API's names of a rule's fields, where they differ from those in a task's input.
-fn api_name(field: &'static str) -> &'static str {
-    match field {
-        "approvers" => "approver_sets",
-        "required" => "required_approvals",
-        "rejections" => "required_rejections",
-        "expires_after" => "expire_after",
-        same => same,
-    }
 }

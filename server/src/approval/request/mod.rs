@@ -13,9 +13,11 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-use super::{
-    ApproverSet, CommentPolicy, ExpiryAction, Labels, Principal, Priority, RejectAction, Rule, RuleRequest, Source,
-};
+use super::{Labels, Principal, Priority, Rule, Source};
+
+mod rule;
+
+use self::rule::RuleBlock;
 
 /// Bounds of what a task may say, in bytes unless they are counts.
 pub struct Limits;
@@ -54,6 +56,9 @@ pub struct Request {
     pub requester: Option<Principal>,
     /// The effective rule.
     pub rule: Rule,
+    /// Tells versions of the rule apart: [`Rule::version`].
+    #[serde(default)]
+    pub rule_version: String,
     /// Where it comes from.
     pub source: Source,
     /// Free labels.
@@ -92,6 +97,7 @@ impl StepDefaults {
             description: String::new(),
             requester: None,
             rule: self.rule.clone(),
+            rule_version: String::new(),
             source: Source {
                 workflow: self.workflow.clone(),
                 activity_arn: self.activity_arn.clone(),
@@ -141,7 +147,11 @@ pub struct TaskInput {
 pub fn parse_task_input(text: &str, defaults: &StepDefaults) -> TaskInput {
     match understand(text, defaults) {
         Ok(task) => task,
-        Err(error) => TaskInput { request: defaults.bare(), input: text.into(), attempt: 0, error: Some(error) },
+        Err(error) => {
+            let mut request = defaults.bare();
+            request.rule_version = request.rule.version();
+            TaskInput { request, input: text.into(), attempt: 0, error: Some(error) }
+        }
     }
 }
 
@@ -158,7 +168,7 @@ fn understand(text: &str, defaults: &StepDefaults) -> Result<TaskInput, FieldErr
     let mut blocks = members.0.iter().filter(|(name, _)| name == "approve").map(|(_, block)| block);
     let Some(block) = blocks.next() else {
         let mut request = defaults.bare();
-        bound_by_timeout(&mut request, defaults);
+        settle_rule(&mut request, defaults);
         return Ok(TaskInput { request, input: text.into(), attempt: 0, error: None });
     };
     if blocks.next().is_some() {
@@ -172,8 +182,13 @@ fn understand(text: &str, defaults: &StepDefaults) -> Result<TaskInput, FieldErr
     })?;
     let attempt = block.attempt.unwrap_or(0);
     let mut request = block.into_request(defaults)?;
-    bound_by_timeout(&mut request, defaults);
+    settle_rule(&mut request, defaults);
     Ok(TaskInput { request, input: payload(&members).into(), attempt, error: None })
+}
+
+fn settle_rule(request: &mut Request, defaults: &StepDefaults) {
+    bound_by_timeout(request, defaults);
+    request.rule_version = request.rule.version();
 }
 
 /// A person has to decide slightly before Step Functions gives up, so that the answer still arrives.
@@ -254,19 +269,6 @@ struct Block {
     attempt: Option<u32>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RuleBlock {
-    approvers: Option<Vec<PrincipalText>>,
-    required: Option<u32>,
-    rejections: Option<u32>,
-    allow_self_approval: Option<bool>,
-    comment: Option<CommentPolicy>,
-    expires_after: Option<DurationText>,
-    on_expiry: Option<ExpiryAction>,
-    on_reject: Option<RejectAction>,
-}
-
 impl Block {
     fn into_request(self, defaults: &StepDefaults) -> Result<Request, FieldError> {
         let bare = defaults.bare();
@@ -280,14 +282,10 @@ impl Block {
             }
         };
         let requester = self.requester.map(|text| text.0);
-        if requester.as_ref().is_some_and(|who| !who.is_user()) {
-            return Err(FieldError::new("approve.requester", "expected a user, found a group"));
+        if requester.as_ref().is_some_and(|who| !who.is_actor()) {
+            return Err(FieldError::new("approve.requester", "expected a user or a service, found a group"));
         }
-        let asked = self.rule.map(RuleBlock::into_request).unwrap_or_default();
-        let rule = defaults
-            .rule
-            .tightened(&asked)
-            .map_err(|error| FieldError::new(format!("approve.rule.{}", error.field), error.problem))?;
+        let rule = self.rule.unwrap_or_default().effective(&defaults.rule, requester.as_ref())?;
         let title = text("title", self.title, Limits::TITLE)?;
         if title.as_ref().is_some_and(|title| title.trim().is_empty()) {
             return Err(FieldError::new("approve.title", "expected some text, or no title at all"));
@@ -299,6 +297,7 @@ impl Block {
             description: text("description", self.description, Limits::DESCRIPTION)?.unwrap_or_default(),
             requester,
             rule,
+            rule_version: bare.rule_version,
             source: Source {
                 execution_arn: text("execution", self.execution, Limits::ARN)?,
                 state_machine_arn: text("state_machine", self.state_machine, Limits::ARN)?,
@@ -329,21 +328,6 @@ fn check_labels(labels: &Labels) -> Result<(), FieldError> {
         }
     }
     Ok(())
-}
-
-impl RuleBlock {
-    fn into_request(self) -> RuleRequest {
-        RuleRequest {
-            approvers: self.approvers.map(|all| ApproverSet(all.into_iter().map(|one| one.0).collect())),
-            required_approvals: self.required,
-            required_rejections: self.rejections,
-            allow_self_approval: self.allow_self_approval,
-            comment: self.comment,
-            expire_after: self.expires_after.map(|after| after.0),
-            on_expiry: self.on_expiry,
-            on_reject: self.on_reject,
-        }
-    }
 }
 
 struct PrincipalText(Principal);

@@ -1,0 +1,208 @@
+//! `approve.v1.ApprovalService`.
+
+mod act;
+mod decide;
+mod explain;
+mod read;
+mod stream;
+
+use std::{sync::Arc, time::Duration};
+
+use approve_proto::v1::{
+    CancelApprovalRequest, CancelApprovalResponse, CheckRuleRequest, CheckRuleResponse, ClaimApprovalRequest,
+    ClaimApprovalResponse, DecideRequest, DecideResponse, ExplainApprovalRequest, ExplainApprovalResponse,
+    GetApprovalRequest, GetApprovalResponse, HoldApprovalRequest, HoldApprovalResponse, ListApprovalsRequest,
+    ListApprovalsResponse, ReassignApprovalRequest, ReassignApprovalResponse, ReleaseApprovalRequest,
+    ReleaseApprovalResponse, ResumeApprovalRequest, ResumeApprovalResponse, StreamPendingApprovalsRequest,
+    StreamPendingApprovalsResponse, WithdrawVoteRequest, WithdrawVoteResponse,
+    approval_service_server::ApprovalService,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, codegen::BoxStream};
+
+use super::{convert, status::ApiError, token};
+use crate::{
+    approval::{Approval, ApprovalId},
+    auth,
+    clock::SharedClock,
+    store::{ListQuery, SharedStore},
+    watch::Hub,
+    worker::WorkerHandle,
+};
+
+/// How many approvals an ambiguous prefix names.
+const MAX_MATCHES: usize = 5;
+
+/// What the service needs.
+pub(crate) struct Approvals {
+    pub(crate) store: SharedStore,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) worker: WorkerHandle,
+    pub(crate) clock: SharedClock,
+    /// Ends streams.
+    pub(crate) closing: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl ApprovalService for Approvals {
+    async fn stream_pending_approvals(
+        &self,
+        request: Request<StreamPendingApprovalsRequest>,
+    ) -> Result<Response<BoxStream<StreamPendingApprovalsResponse>>, Status> {
+        let caller = auth::caller(&request);
+        let request = request.into_inner();
+        let filter = convert::read_filter(request.filter, || Ok(caller?.person))?;
+        let digest = token::digest(&filter, "");
+        let resume = match request.resume_token.as_str() {
+            "" => None,
+            token => Some(token::read_resume(token, digest).ok_or(ApiError::ResumeToken)?),
+        };
+        let interval = match request.heartbeat_interval {
+            Some(interval) => convert::read_duration("heartbeat_interval", interval)?.unsigned_abs(),
+            None => Duration::from_secs(10),
+        };
+        let subscription = self.hub.subscribe(filter, resume).map_err(ApiError::from)?;
+        let interval = interval.clamp(Duration::from_secs(1), Duration::from_mins(1));
+        Ok(Response::new(stream::responses(subscription, digest, interval, self.closing.clone())))
+    }
+
+    async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let (metadata, _, request) = request.into_parts();
+        Ok(Response::new(self.vote(caller, &metadata, request).await?))
+    }
+
+    async fn get_approval(
+        &self,
+        request: Request<GetApprovalRequest>,
+    ) -> Result<Response<GetApprovalResponse>, Status> {
+        let approval = self.find(&request.into_inner().approval_id).await?;
+        Ok(Response::new(GetApprovalResponse { approval: Some(convert::approval(&approval)) }))
+    }
+
+    async fn list_approvals(
+        &self,
+        request: Request<ListApprovalsRequest>,
+    ) -> Result<Response<ListApprovalsResponse>, Status> {
+        let caller = auth::caller(&request);
+        let request = request.into_inner();
+        let filter = convert::read_filter(request.filter, || Ok(caller?.person))?;
+        let statuses = convert::read_statuses(&request.statuses)?;
+        let order = convert::read_order(request.order)?;
+        let digest = token::digest(&filter, &token::list_rest(&statuses, order));
+        let after = match request.page_token.as_str() {
+            "" => None,
+            token => Some(token::read_page(token, digest).ok_or(ApiError::PageToken)?),
+        };
+        let limit = match request.page_size {
+            0 => 50,
+            size => usize::try_from(size).unwrap_or(usize::MAX).min(1_000),
+        };
+        let query = ListQuery { filter, statuses, order, after, limit };
+        let page = self.store.list(query).await.map_err(ApiError::from)?;
+        Ok(Response::new(ListApprovalsResponse {
+            approvals: page.approvals.iter().map(|approval| convert::approval(approval)).collect(),
+            next_page_token: page.next.map(|next| token::page(digest, &next)).unwrap_or_default(),
+        }))
+    }
+
+    async fn withdraw_vote(
+        &self,
+        request: Request<WithdrawVoteRequest>,
+    ) -> Result<Response<WithdrawVoteResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let approval = self.withdraw(caller, request.into_inner()).await?;
+        Ok(Response::new(WithdrawVoteResponse { approval: Some(convert::approval(&approval)) }))
+    }
+
+    async fn claim_approval(
+        &self,
+        request: Request<ClaimApprovalRequest>,
+    ) -> Result<Response<ClaimApprovalResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let approval = self.claim(caller, request.into_inner()).await?;
+        Ok(Response::new(ClaimApprovalResponse { approval: Some(convert::approval(&approval)) }))
+    }
+
+    async fn release_approval(
+        &self,
+        request: Request<ReleaseApprovalRequest>,
+    ) -> Result<Response<ReleaseApprovalResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let approval = self.release(caller, request.into_inner()).await?;
+        Ok(Response::new(ReleaseApprovalResponse { approval: Some(convert::approval(&approval)) }))
+    }
+
+    async fn reassign_approval(
+        &self,
+        request: Request<ReassignApprovalRequest>,
+    ) -> Result<Response<ReassignApprovalResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let approval = self.reassign(caller, request.into_inner()).await?;
+        Ok(Response::new(ReassignApprovalResponse { approval: Some(convert::approval(&approval)) }))
+    }
+
+    async fn cancel_approval(
+        &self,
+        request: Request<CancelApprovalRequest>,
+    ) -> Result<Response<CancelApprovalResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let approval = self.cancel(caller, request.into_inner()).await?;
+        Ok(Response::new(CancelApprovalResponse { approval: Some(convert::approval(&approval)) }))
+    }
+
+    async fn hold_approval(
+        &self,
+        request: Request<HoldApprovalRequest>,
+    ) -> Result<Response<HoldApprovalResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let approval = self.hold(caller, request.into_inner()).await?;
+        Ok(Response::new(HoldApprovalResponse { approval: Some(convert::approval(&approval)) }))
+    }
+
+    async fn resume_approval(
+        &self,
+        request: Request<ResumeApprovalRequest>,
+    ) -> Result<Response<ResumeApprovalResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let approval = self.resume(caller, request.into_inner()).await?;
+        Ok(Response::new(ResumeApprovalResponse { approval: Some(convert::approval(&approval)) }))
+    }
+
+    async fn explain_approval(
+        &self,
+        request: Request<ExplainApprovalRequest>,
+    ) -> Result<Response<ExplainApprovalResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        Ok(Response::new(self.explain(&caller, request.into_inner()).await?))
+    }
+
+    async fn check_rule(&self, request: Request<CheckRuleRequest>) -> Result<Response<CheckRuleResponse>, Status> {
+        Ok(Response::new(explain::check_rule(request.into_inner(), self.clock.now())?))
+    }
+}
+
+impl Approvals {
+    async fn find(&self, text: &str) -> Result<Arc<Approval>, ApiError> {
+        let id = match text.parse::<ApprovalId>() {
+            Ok(id) => id,
+            Err(_) if ApprovalId::is_prefix(text) => {
+                let mut matches = self.store.find_prefix(text, MAX_MATCHES).await?;
+                match (matches.pop(), matches.is_empty()) {
+                    (Some(only), true) => only,
+                    (None, _) => return Err(ApiError::ApprovalNotFound(text.to_owned())),
+                    (Some(last), false) => {
+                        matches.push(last);
+                        let matches = matches.iter().map(ToString::to_string).collect();
+                        return Err(ApiError::AmbiguousId { prefix: text.to_owned(), matches });
+                    }
+                }
+            }
+            Err(error) => {
+                let problem = format!("{error}, or at least the first four of them");
+                return Err(ApiError::field("approval_id", problem));
+            }
+        };
+        self.store.get(&id).await?.ok_or_else(|| ApiError::ApprovalNotFound(id.to_string()))
+    }
+}
