@@ -15,6 +15,7 @@ pub(crate) enum Exit {
     Unavailable,
     Timeout,
     Undeliverable,
+    NotVerified,
     Interrupted,
 }
 
@@ -29,6 +30,7 @@ const TABLE: &[(Exit, u8, &str)] = &[
     (Exit::Unavailable, 7, "the server, or what it depends on, is not available"),
     (Exit::Timeout, 8, "no answer in time: it may or may not have been done"),
     (Exit::Undeliverable, 9, "the decision is recorded, but the workflow can't be told"),
+    (Exit::NotVerified, 10, "the exported record does not verify: it is not as it was written"),
     (Exit::Interrupted, 130, "interrupted by Ctrl-C"),
 ];
 
@@ -78,6 +80,7 @@ mod tests {
             Exit::Unavailable,
             Exit::Timeout,
             Exit::Undeliverable,
+            Exit::NotVerified,
             Exit::Interrupted,
         ];
         let codes: std::collections::BTreeSet<_> = all.iter().map(|exit| exit.code()).collect();

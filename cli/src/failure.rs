@@ -1,6 +1,6 @@
 use std::io;
 
-use approve_client::Error;
+use approve_client::{Error, audit::ExportError};
 
 use crate::{
     exit::Exit,
@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     #[error("{what}")]
     Read { what: String, source: io::Error },
     #[error(transparent)]
+    Export(ExportError),
+    #[error(transparent)]
     Client(#[from] Error),
     /// A call that failed, with a hint that only its command knows.
     #[error("{source}")]
@@ -36,6 +38,13 @@ impl Failure {
         Self::Input { what: what.into(), hint: None }
     }
 
+    pub(crate) fn export(error: ExportError) -> Self {
+        match error {
+            ExportError::Call(error) => Self::Client(error),
+            other => Self::Export(other),
+        }
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
@@ -45,7 +54,7 @@ impl Failure {
             Self::Client(error) | Self::Explained { source: error, .. } => Exit::from(error),
             // Whoever read our output has seen enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
-            Self::Output(_) | Self::Runtime(_) => Exit::Other,
+            Self::Export(_) | Self::Output(_) | Self::Runtime(_) => Exit::Other,
         }
     }
 

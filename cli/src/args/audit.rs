@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 
 use crate::when::When;
@@ -6,6 +8,11 @@ use crate::when::When;
 pub(crate) enum AuditCommand {
     /// List events, newest first.
     Log(LogArgs),
+    /// Write events to a file that can be verified anywhere.
+    Export(ExportArgs),
+    /// Check an exported file, without a server: whether any event was changed, removed or reordered. Exit code
+    /// 10: one was.
+    Verify(VerifyArgs),
     /// Print the newest event's hash, signed if the server has a key: an anchor for later.
     Head,
 }
@@ -33,4 +40,32 @@ pub(crate) struct LogArgs {
     /// How many at most.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The file. It appears once it is whole.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Leave inputs and responses out: they are then in it by their digest only.
+    #[arg(long)]
+    pub omit_payloads: bool,
+    /// From this revision. Default: the oldest kept.
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    pub from: Option<i64>,
+    /// To this revision. Default: the newest.
+    #[arg(long, value_name = "REVISION", value_parser = clap::value_parser!(i64).range(1..))]
+    pub to: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// What audit export wrote.
+    pub file: PathBuf,
+    /// A file of anchors: what audit head --output json printed, or the server's anchor file; may be repeated.
+    #[arg(long = "anchor", value_name = "FILE")]
+    pub anchors: Vec<PathBuf>,
+    /// The public key that signed the anchors, PEM. Without it their signatures are not looked at.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: Option<PathBuf>,
 }

@@ -15,7 +15,7 @@ pub(crate) use self::{
         CancelArgs, ClaimArgs, DecideArgs, FilterArgs, HoldArgs, IdArgs, ListArgs, PriorityArg, ReassignArgs,
         StatusArg, WatchArgs, WithdrawArgs,
     },
-    audit::{AuditCommand, LogArgs},
+    audit::{AuditCommand, ExportArgs, LogArgs, VerifyArgs},
     token::{CreateTokenArgs, PermissionArg, TokenCommand},
     workflows::{ExecutionArgs, RuleCheckArgs, RuleCommand, StartArgs, WorkflowCommand},
 };

@@ -12,6 +12,7 @@ mod list;
 mod prompt;
 mod show;
 mod start;
+mod verify;
 mod watch;
 mod workflow;
 

@@ -2,19 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use approve_client::proto::{AuditEvent, AuditHead};
+use approve_client::proto::AuditEvent;
 use comfy_table::Cell;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{
-    json::{Raw, moment},
-    json_text,
-    style::Style,
-    table::Columns,
-    text,
-    time::Now,
-};
+use super::{json::Raw, json_text, style::Style, table::Columns, text, time::Now};
 
 /// What is read of a record for people. What is missing is empty.
 #[derive(Debug, Default, Deserialize)]
@@ -76,27 +69,6 @@ impl<'a> From<&'a AuditEvent> for EventJson<'a> {
             record: Raw(&event.record_json),
             hash: &event.hash,
             payloads: event.payloads.iter().map(|(digest, text)| (digest.as_str(), Raw(text))).collect(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-pub(crate) struct HeadJson<'a> {
-    revision: i64,
-    hash: &'a str,
-    create_time: Option<String>,
-    signature: &'a str,
-    key_id: &'a str,
-}
-
-impl<'a> From<&'a AuditHead> for HeadJson<'a> {
-    fn from(head: &'a AuditHead) -> Self {
-        Self {
-            revision: head.revision,
-            hash: &head.hash,
-            create_time: moment(head.create_time.as_ref()),
-            signature: &head.signature,
-            key_id: &head.key_id,
         }
     }
 }

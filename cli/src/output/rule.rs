@@ -151,7 +151,8 @@ pub(crate) fn why(reason: &str) -> String {
     if reason.is_empty() { String::new() } else { format!(" ({})", text::line(reason)) }
 }
 
-pub(crate) fn count(n: u32, what: &str) -> String {
+pub(crate) fn count(n: impl Into<u64>, what: &str) -> String {
+    let n = n.into();
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 

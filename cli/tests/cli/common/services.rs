@@ -1,5 +1,6 @@
 use approve_proto::v1::{access_service_server::AccessService, audit_service_server::AuditService, *};
-use tonic::{Request, Response, Status};
+use futures::stream;
+use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{Fake, refusal};
 
@@ -112,6 +113,22 @@ impl AuditService for Fake {
         );
         let events = self.events.lock().unwrap().iter().rev().take(*page_size as usize).cloned().collect();
         Ok(Response::new(ListEventsResponse { events, next_page_token: String::new() }))
+    }
+
+    async fn export_events(
+        &self,
+        request: Request<ExportEventsRequest>,
+    ) -> Result<Response<BoxStream<ExportEventsResponse>>, Status> {
+        let ExportEventsRequest { start_revision, end_revision, omit_payloads } = *request.get_ref();
+        self.act(&request, format!("export {start_revision}..{end_revision} {omit_payloads}"));
+        let events = self.events.lock().unwrap().clone();
+        let first = start_revision.max(1);
+        let last = if end_revision == 0 { i64::MAX } else { end_revision };
+        let before = events.iter().find(|event| event.revision == first - 1);
+        let previous_hash = before.map_or("0".repeat(64), |event| event.hash.clone());
+        let chosen = events.into_iter().filter(|event| (first..=last).contains(&event.revision)).collect();
+        let response = ExportEventsResponse { events: chosen, previous_hash };
+        Ok(Response::new(Box::pin(stream::iter([Ok(response)]))))
     }
 
     async fn get_audit_head(&self, _: Request<GetAuditHeadRequest>) -> Result<Response<GetAuditHeadResponse>, Status> {
