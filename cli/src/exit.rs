@@ -16,6 +16,7 @@ pub(crate) enum Exit {
     Timeout,
     Undeliverable,
     NotVerified,
+    Changes,
     Interrupted,
 }
 
@@ -31,6 +32,7 @@ const TABLE: &[(Exit, u8, &str)] = &[
     (Exit::Timeout, 8, "no answer in time: it may or may not have been done"),
     (Exit::Undeliverable, 9, "the decision is recorded, but the workflow can't be told"),
     (Exit::NotVerified, 10, "the exported record does not verify: it is not as it was written"),
+    (Exit::Changes, 11, "workflow plan or drift: there is something to change"),
     (Exit::Interrupted, 130, "interrupted by Ctrl-C"),
 ];
 
@@ -81,6 +83,7 @@ mod tests {
             Exit::Timeout,
             Exit::Undeliverable,
             Exit::NotVerified,
+            Exit::Changes,
             Exit::Interrupted,
         ];
         let codes: std::collections::BTreeSet<_> = all.iter().map(|exit| exit.code()).collect();

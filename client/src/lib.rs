@@ -61,4 +61,4 @@ pub use reason::Reason;
 pub use secret::Secret;
 pub use tls::Tls;
 pub use watch::{View, Watch, WatchEvent, WatchStream};
-pub use workflows::{ApplyEvent, StartExecution};
+pub use workflows::{ApplyEvent, ApplyOptions, StartExecution};

@@ -103,6 +103,10 @@ reasons! {
     InvalidDefinition = "INVALID_DEFINITION",
     /// A resource of that name exists and is not the server's. Metadata: `resource`.
     NotOwned = "NOT_OWNED",
+    /// A resource can't be changed in place. Metadata: `resource`, `fields`.
+    ReplaceNeeded = "REPLACE_NEEDED",
+    /// The workflow is provisioned by code. Metadata: `workflow`.
+    WorkflowAttached = "WORKFLOW_ATTACHED",
     /// No such workflow.
     WorkflowNotFound = "WORKFLOW_NOT_FOUND",
     /// Approvals of the workflow are pending. Metadata: `pending`.

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use approve_proto::v1::{
-    ApplyWorkflowRequest, DestroyWorkflowRequest, Execution, GetExecutionRequest, GetWorkflowRequest,
-    ListWorkflowsRequest, ResourceStep, StartExecutionRequest, StartExecutionResponse, Workflow, WorkflowSpec,
-    apply_workflow_response::Event,
+    ApplyWorkflowRequest, DestroyWorkflowRequest, Execution, GetExecutionRequest, GetWorkflowDriftRequest,
+    GetWorkflowRequest, ListWorkflowsRequest, Plan, PlanWorkflowRequest, ResourceStep, StartExecutionRequest,
+    StartExecutionResponse, Workflow, WorkflowSpec, apply_workflow_response::Event,
 };
 use futures::{Stream, StreamExt, stream};
 use tokio::time::Instant;
@@ -14,10 +14,42 @@ use crate::{Client, Error, call::Repeat};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ApplyEvent {
+    /// What is going to be done. The first event.
+    Planned(Plan),
+    /// It waits: for what, and how long at most, in words.
+    Waiting(String),
+    /// What there is, and what is still to be done: the error that ended the apply follows.
+    LeftBehind(Plan),
     /// A resource is as it should be.
     Step(ResourceStep),
     /// All are. The last event.
     Applied(Box<Workflow>),
+}
+
+/// What an apply may do that it does not do by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApplyOptions {
+    adopt: bool,
+    replace: bool,
+}
+
+impl ApplyOptions {
+    /// Neither.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether to take over resources of the spec's names that are not the server's.
+    pub fn adopt(mut self, adopt: bool) -> Self {
+        self.adopt = adopt;
+        self
+    }
+
+    /// Whether to delete and make anew what can't be changed in place.
+    pub fn replace(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
+    }
 }
 
 /// Asks for an execution of a workflow.
@@ -50,22 +82,55 @@ impl StartExecution {
 }
 
 impl Client {
-    /// Brings a workflow's AWS resources to what the spec says, and reports each as it is worked on. With `adopt`,
-    /// resources of these names that are not the server's are taken over. Idempotent: after a failure, apply again.
+    /// Says what applying a spec would do, and what of it may be a mistake. Changes nothing.
+    ///
+    /// # Errors
+    /// Reasons [`InvalidField`](crate::Reason::InvalidField),
+    /// [`InvalidDefinition`](crate::Reason::InvalidDefinition), and those of AWS.
+    pub async fn plan_workflow(&self, spec: WorkflowSpec) -> Result<Plan, Error> {
+        let message = PlanWorkflowRequest { spec: Some(spec) };
+        let timeout = self.config().provisioning_timeout;
+        let response = self
+            .call(timeout, Repeat::Safe, self.workflows(), message, |mut service, request| async move {
+                service.plan_workflow(request).await
+            })
+            .await?;
+        response.plan.ok_or(Error::Protocol { missing: "plan" })
+    }
+
+    /// Compares a workflow's resources with what was last applied.
+    ///
+    /// # Errors
+    /// Reason [`WorkflowNotFound`](crate::Reason::WorkflowNotFound), and those of AWS.
+    pub async fn workflow_drift(&self, name: impl Into<String>) -> Result<Plan, Error> {
+        let message = GetWorkflowDriftRequest { name: name.into() };
+        let timeout = self.config().provisioning_timeout;
+        let response = self
+            .call(timeout, Repeat::Safe, self.workflows(), message, |mut service, request| async move {
+                service.get_workflow_drift(request).await
+            })
+            .await?;
+        response.plan.ok_or(Error::Protocol { missing: "plan" })
+    }
+
+    /// Brings a workflow's AWS resources to what the spec says, and tells of each as it is done. Idempotent: after a
+    /// failure, apply again.
     ///
     /// The stream ends after [`ApplyEvent::Applied`] or the first error.
     ///
     /// # Errors
     /// Reasons [`InvalidField`](crate::Reason::InvalidField),
-    /// [`InvalidDefinition`](crate::Reason::InvalidDefinition), [`NotOwned`](crate::Reason::NotOwned), and those of AWS.
+    /// [`InvalidDefinition`](crate::Reason::InvalidDefinition), [`NotOwned`](crate::Reason::NotOwned),
+    /// [`ReplaceNeeded`](crate::Reason::ReplaceNeeded), [`ApprovalsPending`](crate::Reason::ApprovalsPending),
+    /// [`WorkflowAttached`](crate::Reason::WorkflowAttached), and those of AWS.
     pub fn apply_workflow(
         &self,
         spec: WorkflowSpec,
-        adopt: bool,
+        options: ApplyOptions,
     ) -> impl Stream<Item = Result<ApplyEvent, Error>> + Send + Unpin + use<> {
         let client = self.clone();
         let timeout = client.config().provisioning_timeout;
-        let message = ApplyWorkflowRequest { spec: Some(spec), adopt };
+        let message = ApplyWorkflowRequest { spec: Some(spec), adopt: options.adopt, replace: options.replace };
         let opened = stream::once(async move {
             let deadline = Instant::now() + timeout;
             let responses = client
@@ -171,13 +236,22 @@ fn apply_events(
             Err(_) => Err(Error::Timeout { after: timeout }),
             Ok(None) => Err(Error::Protocol { missing: "workflow" }),
             Ok(Some(Err(status))) => Err(client.error(status, timeout)),
-            Ok(Some(Ok(response))) => match response.event {
-                Some(Event::Step(step)) => {
-                    return Some((Ok(ApplyEvent::Step(step)), Some((client, responses))));
+            Ok(Some(Ok(response))) => {
+                let event = match response.event {
+                    Some(Event::Workflow(workflow)) => {
+                        return Some((Ok(ApplyEvent::Applied(Box::new(workflow))), None));
+                    }
+                    Some(Event::Plan(plan)) => Ok(ApplyEvent::Planned(plan)),
+                    Some(Event::Step(step)) => Ok(ApplyEvent::Step(step)),
+                    Some(Event::Waiting(what)) => Ok(ApplyEvent::Waiting(what)),
+                    Some(Event::LeftBehind(plan)) => Ok(ApplyEvent::LeftBehind(plan)),
+                    None => Err(Error::Protocol { missing: "event" }),
+                };
+                match event {
+                    Ok(event) => return Some((Ok(event), Some((client, responses)))),
+                    Err(error) => Err(error),
                 }
-                Some(Event::Workflow(workflow)) => Ok(ApplyEvent::Applied(Box::new(workflow))),
-                None => Err(Error::Protocol { missing: "event" }),
-            },
+            }
         };
         Some((item, None))
     })

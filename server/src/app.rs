@@ -22,7 +22,7 @@ use crate::{
     config::{self, Config, ConfigError},
     entropy::SystemEntropy,
     grpc::{self, Approvals, AuditCalls, Gate, WorkflowCalls},
-    provision::{SdkControlPlane, Spec},
+    provision::{Heartbeats, Options, SdkControlPlane, Spec},
     shutdown::{Drain, Ended, Signals},
     stepfunctions::{self, Sdk},
     store::{
@@ -197,12 +197,13 @@ pub async fn dev(options: DevOptions) -> Result<(), AppError> {
 /// returned.
 async fn provision_again(provisioner: &Provisioner) -> Result<Arc<Workflow>, ProvisionerError> {
     let reference = Spec::reference();
-    for workflow in provisioner.workflows.all().values() {
-        provisioner.apply(workflow.record.spec.clone(), false, |_| {}).await?;
+    let all = provisioner.workflows.all();
+    for workflow in all.values().filter(|workflow| !workflow.record.spec.attached) {
+        provisioner.apply(workflow.record.spec.clone(), Options::default(), |_| {}).await?;
     }
     match provisioner.workflows.get(&reference.name) {
         Some(known) => Ok(known),
-        None => provisioner.apply(reference, false, |_| {}).await,
+        None => provisioner.apply(reference, Options::default(), |_| {}).await,
     }
 }
 
@@ -303,6 +304,7 @@ impl Base {
             control: Arc::new(SdkControlPlane::new(aws)),
             clock: Arc::clone(&clock),
             workflows,
+            heartbeats: Heartbeats { per_second: config.worker.heartbeats_per_second },
             working: tokio::sync::Mutex::default(),
         });
         Ok(Self { store, stepfunctions, clock, provisioner, key })

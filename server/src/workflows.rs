@@ -8,7 +8,9 @@ use tokio::sync::{Mutex, watch};
 use crate::{
     approval::StepDefaults,
     clock::SharedClock,
-    provision::{self, ControlPlane, ProvisionError, Spec, Step, StepReport},
+    provision::{
+        self, ControlPlane, Heartbeats, Options, Plan, Progress, ProvisionError, Spec, Step, StepReport, Warning,
+    },
     stepfunctions::SharedStepFunctions,
     store::{SharedStore, StoreError, WorkflowRecord},
 };
@@ -18,22 +20,25 @@ use crate::{
 pub struct Workflow {
     /// As it is stored.
     pub record: WorkflowRecord,
-    /// The states that wait for its activity.
+    /// The states that wait for its activities.
     pub steps: Vec<Step>,
+    /// Its activities, the main one first.
+    pub activity_arns: Vec<String>,
 }
 
 impl Workflow {
     fn new(record: WorkflowRecord) -> Self {
-        let steps = provision::steps(&record.definition, &record.activity_arn);
-        Self { record, steps }
+        let activity_arns = record.spec.activity_arns(&record.activity_arn);
+        let steps = provision::steps(&record.definition, &activity_arns);
+        Self { record, steps, activity_arns }
     }
 
-    /// What is known of a task before its input is read.
+    /// What is known of a task of one of its activities before its input is read.
     #[must_use]
-    pub fn step_defaults(&self) -> StepDefaults {
+    pub fn step_defaults(&self, activity_arn: &str) -> StepDefaults {
         StepDefaults {
             workflow: self.record.name.clone(),
-            activity_arn: self.record.activity_arn.clone(),
+            activity_arn: activity_arn.to_owned(),
             rule: self.record.spec.rule.clone(),
             timeouts: self.steps.iter().filter_map(|step| Some((step.state.clone(), step.timeout?))).collect(),
         }
@@ -124,6 +129,17 @@ pub enum ProvisionerError {
     /// The resources could not be brought to what they should be. What was done stays; the same call goes on from there.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
+    /// Something would have to be deleted and made anew that people are waited for with.
+    #[error("{resource} would have to be replaced, and {pending} approvals of the workflow are pending")]
+    Pending {
+        /// What would have to be replaced.
+        resource: String,
+        /// How many approvals are pending.
+        pending: u64,
+    },
+    /// Others provision it, by code.
+    #[error("the workflow {0} is provisioned by code and only attached here; change it there, and attach it again")]
+    Attached(String),
     /// The resources are as they should be, but the workflow could not be kept; the same call goes on from there.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -141,22 +157,67 @@ pub struct Provisioner {
     pub clock: SharedClock,
     /// Those that are known.
     pub workflows: Arc<Workflows>,
+    /// How many heartbeats may be sent, for warnings.
+    pub heartbeats: Heartbeats,
     /// One apply or destroy at a time, so that none undoes half of another.
     pub working: Mutex<()>,
 }
 
 impl Provisioner {
+    /// What an apply would do, and what of the spec may be a mistake. Changes nothing.
+    pub async fn plan(&self, spec: &Spec) -> Result<(Plan, Vec<Warning>), ProvisionerError> {
+        spec.check()?;
+        let plan = self.compare(spec).await?;
+        Ok((plan, self.warnings(spec)))
+    }
+
+    /// How a workflow's resources differ from what was last applied.
+    pub async fn drift(&self, workflow: &Workflow) -> Result<Plan, ProvisionerError> {
+        let spec = &workflow.record.spec;
+        let mut plan = self.compare(spec).await?;
+        if spec.attached {
+            plan.forget_ownership();
+        }
+        Ok(plan)
+    }
+
+    async fn compare(&self, spec: &Spec) -> Result<Plan, ProvisionerError> {
+        let observed = provision::observe(&*self.control, &*self.clock, spec).await.map_err(ProvisionError::from)?;
+        Ok(provision::plan(spec, &observed))
+    }
+
+    /// What of a spec may be a mistake. Also what it leaves behind of the workflow as it is.
+    #[must_use]
+    pub fn warnings(&self, spec: &Spec) -> Vec<Warning> {
+        let mut warnings = provision::warnings(spec, self.heartbeats);
+        if let Some(known) = self.workflows.get(&spec.name) {
+            warnings.extend(provision::renamed(&known.record.spec, spec));
+        }
+        warnings
+    }
+
     /// Brings a workflow's resources to what the spec says, and works for it from then on.
     pub async fn apply(
         &self,
         spec: Spec,
-        adopt: bool,
-        report: impl FnMut(StepReport) + Send,
+        options: Options,
+        progress: impl FnMut(Progress) + Send,
     ) -> Result<Arc<Workflow>, ProvisionerError> {
         let _working = self.working.lock().await;
-        let outputs = provision::apply(&*self.control, &*self.clock, &spec, adopt, report).await?;
-        let now = self.clock.now();
         let known = self.workflows.get(&spec.name);
+        if known.as_ref().is_some_and(|known| known.record.spec.attached) {
+            return Err(ProvisionerError::Attached(spec.name));
+        }
+        let pending = if options.replace { self.store.count_pending(Some(&spec.name)).await? } else { 0 };
+        let careful = Options { replace: options.replace && pending == 0, ..options };
+        let outputs = provision::apply(&*self.control, &*self.clock, &spec, careful, progress).await;
+        let outputs = outputs.map_err(|error| match error {
+            ProvisionError::ReplaceNeeded { resource, .. } if pending > 0 => {
+                ProvisionerError::Pending { resource, pending }
+            }
+            error => error.into(),
+        })?;
+        let now = self.clock.now();
         let record = WorkflowRecord {
             name: spec.name.clone(),
             spec,
@@ -171,10 +232,13 @@ impl Provisioner {
         Ok(Arc::new(Workflow::new(record)))
     }
 
-    /// Deletes a workflow's resources, those that are ours, and forgets it.
+    /// Deletes a workflow's resources, those that are ours, and forgets it. Of one that others provision, only forgets it.
     pub async fn destroy(&self, workflow: &Workflow) -> Result<Vec<StepReport>, ProvisionerError> {
         let _working = self.working.lock().await;
-        let steps = provision::destroy(&*self.control, &workflow.record).await?;
+        let steps = match workflow.record.spec.attached {
+            true => Vec::new(),
+            false => provision::destroy(&*self.control, &workflow.record).await?,
+        };
         self.workflows.remove(&self.store, &workflow.record.name).await?;
         Ok(steps)
     }

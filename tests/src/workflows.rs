@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use approve_client::{
-    ApplyEvent, Client,
+    ApplyEvent, ApplyOptions, Client,
     proto::{ApproverSet, RoleSpec, Rule, Stage, StateMachineSpec, Workflow, WorkflowSpec},
 };
 use futures::TryStreamExt;
@@ -98,7 +98,7 @@ pub fn expiring(after: Duration) -> Rule {
 
 /// Applies a spec and returns the workflow.
 pub async fn apply(client: &Client, spec: WorkflowSpec) -> Workflow {
-    let mut events = client.apply_workflow(spec, false);
+    let mut events = client.apply_workflow(spec, ApplyOptions::new());
     while let Some(event) = events.try_next().await.unwrap() {
         if let ApplyEvent::Applied(workflow) = event {
             return *workflow;

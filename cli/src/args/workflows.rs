@@ -29,6 +29,11 @@ pub(crate) struct ExecutionArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkflowCommand {
+    /// Say what apply would do, and what may be a mistake. Exit code 0: nothing to do, 11: something.
+    Plan {
+        /// A TOML file.
+        spec: PathBuf,
+    },
     /// Bring a workflow's AWS resources to what a spec says; may be repeated.
     Apply {
         /// A TOML file.
@@ -36,6 +41,14 @@ pub(crate) enum WorkflowCommand {
         /// Take over resources of these names that are not the server's.
         #[arg(long)]
         adopt: bool,
+        /// Delete and make anew what can't be changed in place; not while approvals are pending.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Compare a workflow's AWS resources with what was last applied. Exit code 0: all is as it was, 11: not all.
+    Drift {
+        /// Its name.
+        name: String,
     },
     /// Show one workflow.
     Get {

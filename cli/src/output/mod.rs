@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod json;
 pub(crate) mod json_text;
 pub(crate) mod names;
+pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod rule;
 pub(crate) mod style;

@@ -1,8 +1,8 @@
 //! The enums of the API as they are printed: the enum's name without its prefix.
 
 use approve_client::proto::{
-    ApprovalStatus, CommentPolicy, Decision, DeliveryState, ExecutionStatus, ExpiryAction, Permission, Priority,
-    RejectAction, ResourceAction, StageOrder, TaskState,
+    ApprovalStatus, CommentPolicy, Decision, DeliveryState, ExecutionStatus, ExpiryAction, Permission, PlannedAction,
+    Priority, RejectAction, ResourceAction, StageOrder, TaskState,
 };
 
 /// The name of a value, in upper case; "UNKNOWN" for one that this version does not know.
@@ -45,6 +45,7 @@ names! {
     ExecutionStatus, "EXECUTION_STATUS_";
     ExpiryAction, "EXPIRY_ACTION_";
     Permission, "PERMISSION_";
+    PlannedAction, "PLANNED_ACTION_";
     Priority, "PRIORITY_";
     RejectAction, "REJECT_ACTION_";
     ResourceAction, "RESOURCE_ACTION_";

@@ -28,6 +28,10 @@ pub(crate) fn facts(workflow: &Workflow, now: &Now, style: Style) -> String {
     };
     fact("state machine", &workflow.state_machine_arn);
     fact("activity", &workflow.activity_arn);
+    let further: std::collections::BTreeMap<_, _> = workflow.more_activity_arns.iter().collect();
+    for (key, arn) in further {
+        fact("", &format!("{key}: {arn}"));
+    }
     fact("role", &workflow.role_arn);
     fact("created", &now.full(workflow.create_time.as_ref()));
     fact("applied", &now.full(workflow.update_time.as_ref()));
@@ -37,7 +41,18 @@ pub(crate) fn facts(workflow: &Workflow, now: &Now, style: Style) -> String {
     if let Some(role) = &spec.role {
         let policies = role.managed_policy_arns.join(" ");
         fact("policies", if policies.is_empty() { "none" } else { &policies });
+        let mut inline: Vec<_> = role.inline_policies.keys().map(String::as_str).collect();
+        inline.sort_unstable();
+        fact("inline", &inline.join(" "));
+        fact("boundary", &role.permissions_boundary_arn);
     }
+    if let Some(machine) = &spec.state_machine {
+        let logging = machine.logging.as_ref();
+        let logging = logging.map(|logging| format!("{} to {}", logging.level, logging.log_group_arn));
+        fact("logging", &logging.unwrap_or_default());
+        fact("tracing", if machine.tracing { "X-Ray" } else { "" });
+    }
+    fact("key", spec.encryption.as_ref().map_or("", |encryption| &encryption.kms_key_id));
     let default = Default::default();
     let rule = spec.rule.as_ref().unwrap_or(&default);
     fact("rule", &rule::in_words(rule, true, now));
@@ -55,7 +70,7 @@ pub(crate) fn step(step: &ResourceStep, style: Style) -> String {
     let name = format!("{:<9}", ResourceAction::lower(step.action));
     let action = match step.action() {
         ResourceAction::Created | ResourceAction::Updated => style.green(&name),
-        ResourceAction::Deleted => style.red(&name),
+        ResourceAction::Deleted | ResourceAction::Replaced => style.red(&name),
         _ => style.dim(&name),
     };
     let what = if step.arn.is_empty() { &step.resource_name } else { &step.arn };

@@ -1,20 +1,22 @@
 //! The TOML files of `workflow apply` and `rule check`.
 
 mod place;
+mod resources;
 mod rule;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use approve_client::{
     prost_types,
-    proto::{RoleSpec, Rule, StateMachineSpec, WorkflowSpec},
+    proto::{Rule, WorkflowSpec},
 };
 use serde::Deserialize;
 
-use self::{place::Place, rule::RuleTable};
+use self::{
+    place::Place,
+    resources::{Encryption, Role, StateMachine},
+    rule::RuleTable,
+};
 use crate::failure::Failure;
 
 #[derive(Debug, Deserialize)]
@@ -23,31 +25,17 @@ struct File {
     name: String,
     #[serde(default)]
     activity_name: String,
+    /// Further ones by key; an empty name is the server's to choose.
+    #[serde(default)]
+    activities: BTreeMap<String, String>,
     state_machine: Option<StateMachine>,
     role: Option<Role>,
     rule: Option<RuleTable>,
     #[serde(default)]
     tags: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StateMachine {
+    encryption: Option<Encryption>,
     #[serde(default)]
-    name: String,
-    /// Relative to the spec file.
-    definition_file: Option<PathBuf>,
-    timeout_seconds: Option<u32>,
-    heartbeat_seconds: Option<u32>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Role {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    managed_policies: Vec<String>,
+    expected_pending: u64,
 }
 
 /// Reads a spec and the files that it names.
@@ -82,18 +70,11 @@ fn parse(text: &str, read: &ReadFile<'_>) -> Result<WorkflowSpec, Failure> {
     Ok(WorkflowSpec {
         name: file.name,
         activity_name: file.activity_name,
-        state_machine: file
-            .state_machine
-            .map(|table| {
-                Ok::<_, Failure>(StateMachineSpec {
-                    name: table.name,
-                    definition: table.definition_file.as_deref().map(read).transpose()?.unwrap_or_default(),
-                    timeout: table.timeout_seconds.map(seconds),
-                    heartbeat: table.heartbeat_seconds.map(seconds),
-                })
-            })
-            .transpose()?,
-        role: file.role.map(|table| RoleSpec { name: table.name, managed_policy_arns: table.managed_policies }),
+        more_activities: file.activities.into_iter().collect(),
+        state_machine: file.state_machine.map(|table| table.read(read)).transpose()?,
+        role: file.role.map(|table| table.read(read)).transpose()?,
+        encryption: file.encryption.map(Encryption::read),
+        expected_pending: file.expected_pending,
         rule: file.rule.map(|table| table.read(&Place::new(text, "rule."), read)).transpose()?,
         tags: file.tags.into_iter().collect(),
     })

@@ -13,9 +13,21 @@ const FULL: &str = r#"
     definition_file = "invoices.asl.json"
     timeout_seconds = 3600
     heartbeat_seconds = 60
+    tracing = true
+    [state_machine.logging]
+    level = "error"
+    log_group = "arn:aws:logs:eu-west-1:123456789012:log-group:g:*"
     [role]
     name = "invoices-role"
+    path = "/team/"
     managed_policies = []
+    inline_policies = { send = "send.json" }
+    permissions_boundary = "arn:aws:iam::123456789012:policy/b"
+    [activities]
+    legal = "LegalApproval"
+    [encryption]
+    kms_key = "alias/approvals"
+    data_key_reuse_seconds = 60
     [rule]
     approvers = ["group:finance"]
     required = 2
@@ -91,6 +103,12 @@ fn every_key_reaches_the_spec() {
     assert_eq!(machine.heartbeat.unwrap().seconds, 60);
     let role = spec.role.unwrap();
     assert_eq!((role.name.as_str(), role.managed_policy_arns.len()), ("invoices-role", 0));
+    assert_eq!(role.path, "/team/");
+    assert_eq!(role.inline_policies["send"], "<send.json>");
+    assert_eq!(role.permissions_boundary_arn, "arn:aws:iam::123456789012:policy/b");
+    assert_eq!((machine.logging.unwrap().level.as_str(), machine.tracing), ("ERROR", true));
+    assert_eq!(spec.more_activities["legal"], "LegalApproval");
+    assert_eq!(spec.encryption.unwrap().data_key_reuse.unwrap().seconds, 60);
     let rule = spec.rule.unwrap();
     assert_eq!(rule.stages[0].approver_sets[0].any_of, ["group:finance"]);
     assert_eq!((rule.stages[0].required_approvals, rule.required_rejections), (2, 1));

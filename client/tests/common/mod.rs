@@ -18,8 +18,9 @@ use approve_client::{
         ApplyWorkflowRequest, ApplyWorkflowResponse, AuditEvent, Bookmark, CancelApprovalRequest,
         CancelApprovalResponse, ClaimApprovalRequest, ClaimApprovalResponse, DecideRequest, DecideResponse,
         DestroyWorkflowRequest, DestroyWorkflowResponse, ExportEventsResponse, GetApprovalRequest, GetApprovalResponse,
-        GetExecutionRequest, GetExecutionResponse, GetWorkflowRequest, GetWorkflowResponse, ListApprovalsRequest,
-        ListApprovalsResponse, ListWorkflowsRequest, ListWorkflowsResponse, StartExecutionRequest,
+        GetExecutionRequest, GetExecutionResponse, GetWorkflowDriftRequest, GetWorkflowDriftResponse,
+        GetWorkflowRequest, GetWorkflowResponse, ListApprovalsRequest, ListApprovalsResponse, ListWorkflowsRequest,
+        ListWorkflowsResponse, PlanWorkflowRequest, PlanWorkflowResponse, StartExecutionRequest,
         StartExecutionResponse, StreamPendingApprovalsRequest, StreamPendingApprovalsResponse, WithdrawVoteRequest,
         WithdrawVoteResponse,
         access_service_server::AccessServiceServer,
@@ -278,6 +279,17 @@ impl WorkflowService for Fake {
         let mut state = self.state();
         state.apply_requests.push(request.into_inner());
         Ok(Response::new(Box::pin(stream::iter(std::mem::take(&mut state.apply)))))
+    }
+
+    async fn plan_workflow(&self, _: Request<PlanWorkflowRequest>) -> Result<Response<PlanWorkflowResponse>, Status> {
+        Ok(Response::new(PlanWorkflowResponse::default()))
+    }
+
+    async fn get_workflow_drift(
+        &self,
+        _: Request<GetWorkflowDriftRequest>,
+    ) -> Result<Response<GetWorkflowDriftResponse>, Status> {
+        Ok(Response::new(GetWorkflowDriftResponse::default()))
     }
 
     async fn get_workflow(&self, _: Request<GetWorkflowRequest>) -> Result<Response<GetWorkflowResponse>, Status> {

@@ -6,6 +6,7 @@ mod convert;
 mod gate;
 mod status;
 mod token;
+mod workflow_spec;
 mod workflows;
 
 use std::time::Duration;

@@ -48,6 +48,8 @@ pub(super) enum ApiError {
     WorkflowNotFound(String),
     #[error("{pending} approvals of the workflow are pending")]
     ApprovalsPending { pending: u64 },
+    #[error("the workflow {0} is provisioned by code and only attached here; change it there, and attach it again")]
+    WorkflowAttached(String),
     #[error("no execution has the ARN {0}")]
     ExecutionNotFound(String),
     #[error("an execution of that name exists with other input, or has ended")]
@@ -71,6 +73,8 @@ impl From<ProvisionerError> for ApiError {
         match error {
             ProvisionerError::Provision(error) => Self::Provision(error),
             ProvisionerError::Store(error) => Self::Store(error),
+            ProvisionerError::Pending { pending, .. } => Self::ApprovalsPending { pending },
+            ProvisionerError::Attached(name) => Self::WorkflowAttached(name),
         }
     }
 }
@@ -118,6 +122,10 @@ impl From<ApiError> for Status {
             }
             ApiError::ApprovalsPending { pending } => {
                 report.reason("APPROVALS_PENDING").with("pending", pending);
+                Code::FailedPrecondition
+            }
+            ApiError::WorkflowAttached(name) => {
+                report.reason("WORKFLOW_ATTACHED").with("workflow", name);
                 Code::FailedPrecondition
             }
             ApiError::ExecutionNotFound(arn) => {
@@ -298,6 +306,10 @@ fn provision(error: ProvisionError, report: &mut Report) -> Code {
         }
         ProvisionError::NotOwned { resource } => {
             report.reason("NOT_OWNED").with("resource", resource);
+            Code::FailedPrecondition
+        }
+        ProvisionError::ReplaceNeeded { resource, fields } => {
+            report.reason("REPLACE_NEEDED").with("resource", resource).with("fields", fields);
             Code::FailedPrecondition
         }
         ProvisionError::RoleNotAssumable { .. } => {

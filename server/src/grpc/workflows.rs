@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use approve_proto::v1::{
     self as proto, ApplyWorkflowRequest, ApplyWorkflowResponse, DestroyWorkflowRequest, DestroyWorkflowResponse,
-    GetExecutionRequest, GetExecutionResponse, GetWorkflowRequest, GetWorkflowResponse, ListWorkflowsRequest,
-    ListWorkflowsResponse, StartExecutionRequest, StartExecutionResponse, apply_workflow_response::Event,
+    GetExecutionRequest, GetExecutionResponse, GetWorkflowDriftRequest, GetWorkflowDriftResponse, GetWorkflowRequest,
+    GetWorkflowResponse, ListWorkflowsRequest, ListWorkflowsResponse, PlanWorkflowRequest, PlanWorkflowResponse,
+    StartExecutionRequest, StartExecutionResponse, apply_workflow_response::Event,
     workflow_service_server::WorkflowService,
 };
 use futures::StreamExt as _;
@@ -14,12 +15,16 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, codegen::BoxStream};
 use uuid::Uuid;
 
-use super::{convert, status::ApiError};
+use super::{
+    convert,
+    status::ApiError,
+    workflow_spec::{describe, plan, read_spec, resource_step},
+};
 use crate::{
     approval::{MAX_OUTPUT_BYTES, Origin},
     audit::{AdminEvent, Hash},
     auth,
-    provision::{Action, RoleSpec, Spec, StateMachineSpec, StepReport},
+    provision::{Options, Progress, Spec},
     stepfunctions::{CallError, Execution, ExecutionStatus, Failure, HistoryEvent},
     store::StoreError,
     worker::WorkerHandle,
@@ -45,17 +50,23 @@ impl WorkflowService for WorkflowCalls {
     ) -> Result<Response<BoxStream<ApplyWorkflowResponse>>, Status> {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
-        let spec = request.spec.ok_or_else(|| ApiError::field("spec", "expected a workflow's spec"))?;
-        let spec = read_spec(spec)?;
+        let spec = required(request.spec)?;
+        let options = Options { adopt: request.adopt, replace: request.replace };
         let provisioner = Arc::clone(&self.provisioner);
         let (sender, steps) = tokio::sync::mpsc::unbounded_channel();
         // A caller that goes away does not stop an apply half-way.
         self.applies.spawn(async move {
-            let report = |step: StepReport| {
-                let event = Event::Step(resource_step(step));
+            let warnings = provisioner.warnings(&spec);
+            let report = |progress: Progress| {
+                let event = match progress {
+                    Progress::Planned(planned) => Event::Plan(plan(planned, warnings.clone())),
+                    Progress::Done(step) => Event::Step(resource_step(step)),
+                    Progress::Waiting(what) => Event::Waiting(what),
+                    Progress::Failed(left) => Event::LeftBehind(plan(left, Vec::new())),
+                };
                 let _ = sender.send(Ok(ApplyWorkflowResponse { event: Some(event) }));
             };
-            let applied = match provisioner.apply(spec, request.adopt, report).await {
+            let applied = match provisioner.apply(spec, options, report).await {
                 Ok(workflow) => record_applied(&provisioner, caller.origin, &workflow).await.map(|()| workflow),
                 Err(error) => Err(error),
             };
@@ -65,6 +76,25 @@ impl WorkflowService for WorkflowCalls {
             let _ = sender.send(last);
         });
         Ok(Response::new(UnboundedReceiverStream::new(steps).boxed()))
+    }
+
+    async fn plan_workflow(
+        &self,
+        request: Request<PlanWorkflowRequest>,
+    ) -> Result<Response<PlanWorkflowResponse>, Status> {
+        auth::caller(&request).map_err(ApiError::from)?;
+        let spec = required(request.into_inner().spec)?;
+        let (planned, warnings) = self.provisioner.plan(&spec).await.map_err(ApiError::from)?;
+        Ok(Response::new(PlanWorkflowResponse { plan: Some(plan(planned, warnings)) }))
+    }
+
+    async fn get_workflow_drift(
+        &self,
+        request: Request<GetWorkflowDriftRequest>,
+    ) -> Result<Response<GetWorkflowDriftResponse>, Status> {
+        let workflow = self.named(&request.into_inner().name)?;
+        let drift = self.provisioner.drift(&workflow).await.map_err(ApiError::from)?;
+        Ok(Response::new(GetWorkflowDriftResponse { plan: Some(plan(drift, Vec::new())) }))
     }
 
     async fn get_workflow(
@@ -217,6 +247,10 @@ async fn record_applied(
     Ok(provisioner.store.record(origin, Some(record.name.clone()), None, applied, at).await?)
 }
 
+fn required(spec: Option<proto::WorkflowSpec>) -> Result<Spec, ApiError> {
+    read_spec(spec.ok_or_else(|| ApiError::field("spec", "expected a workflow's spec"))?)
+}
+
 fn read_input(text: String) -> Result<String, ApiError> {
     if text.is_empty() {
         return Ok("{}".to_owned());
@@ -239,83 +273,6 @@ fn check_execution_name(name: &str) -> Result<(), ApiError> {
         return Err(ApiError::field("name", problem));
     }
     Ok(())
-}
-
-fn read_spec(spec: proto::WorkflowSpec) -> Result<Spec, ApiError> {
-    let machine = spec.state_machine.unwrap_or_default();
-    let some = |text: String| Some(text).filter(|text| !text.is_empty());
-    let mut read = Spec::named(&spec.name);
-    if let Some(name) = some(spec.activity_name) {
-        read.activity_name = name;
-    }
-    read.state_machine = StateMachineSpec {
-        name: some(machine.name).unwrap_or(read.state_machine.name),
-        definition: some(machine.definition),
-        timeout: match machine.timeout {
-            Some(timeout) => convert::read_duration("spec.state_machine.timeout", timeout)?,
-            None => read.state_machine.timeout,
-        },
-        heartbeat: match machine.heartbeat {
-            Some(heartbeat) => convert::read_duration("spec.state_machine.heartbeat", heartbeat)?,
-            None => read.state_machine.heartbeat,
-        },
-    };
-    if let Some(role) = spec.role {
-        read.role =
-            RoleSpec { name: some(role.name).unwrap_or(read.role.name), managed_policy_arns: role.managed_policy_arns };
-    }
-    if let Some(rule) = spec.rule {
-        read.rule = convert::read_rule("spec.rule", rule)?;
-    }
-    read.tags = spec.tags.into_iter().collect();
-    Ok(read)
-}
-
-fn describe(workflow: &Workflow) -> proto::Workflow {
-    let record = &workflow.record;
-    let spec = &record.spec;
-    let whole_seconds = |span: jiff::SignedDuration| prost_types::Duration { seconds: span.as_secs(), nanos: 0 };
-    proto::Workflow {
-        name: record.name.clone(),
-        spec: Some(proto::WorkflowSpec {
-            name: spec.name.clone(),
-            activity_name: spec.activity_name.clone(),
-            state_machine: Some(proto::StateMachineSpec {
-                name: spec.state_machine.name.clone(),
-                definition: spec.state_machine.definition.clone().unwrap_or_default(),
-                timeout: Some(whole_seconds(spec.state_machine.timeout)),
-                heartbeat: Some(whole_seconds(spec.state_machine.heartbeat)),
-            }),
-            role: Some(proto::RoleSpec {
-                name: spec.role.name.clone(),
-                managed_policy_arns: spec.role.managed_policy_arns.clone(),
-            }),
-            rule: Some(convert::rule(&spec.rule)),
-            tags: spec.tags.clone().into_iter().collect(),
-        }),
-        state_machine_arn: record.state_machine_arn.clone(),
-        activity_arn: record.activity_arn.clone(),
-        role_arn: record.role_arn.clone(),
-        create_time: Some(convert::timestamp(record.created)),
-        update_time: Some(convert::timestamp(record.updated)),
-    }
-}
-
-fn resource_step(step: StepReport) -> proto::ResourceStep {
-    proto::ResourceStep {
-        resource_type: step.resource_type.to_owned(),
-        resource_name: step.resource_name,
-        arn: step.arn.unwrap_or_default(),
-        action: match step.action {
-            Action::Created => proto::ResourceAction::Created,
-            Action::Updated => proto::ResourceAction::Updated,
-            Action::Unchanged => proto::ResourceAction::Unchanged,
-            Action::Deleted => proto::ResourceAction::Deleted,
-            Action::Skipped => proto::ResourceAction::Skipped,
-        }
-        .into(),
-        detail: step.detail.unwrap_or_default(),
-    }
 }
 
 /// Adds the states that the events enter and leave. States of parallel branches may be open at once.

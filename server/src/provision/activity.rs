@@ -1,10 +1,10 @@
-//! The activity.
+//! The activities.
 
 use jiff::SignedDuration;
 
 use super::{
-    ACTIVITY, Change, ControlPlane, FieldChange, ObservedActivity, ProvisionError, Spec, StepReport, Tags,
-    apply::Job,
+    ACTIVITY, Change, ControlPlane, ObservedActivity, ProvisionError, Spec, Tags,
+    apply::{Job, Progress},
     observe::{arn_of, found},
     patience::{Patience, unthrottled},
     plan, tags,
@@ -31,47 +31,67 @@ pub(super) async fn describe(
     clock: &dyn Clock,
     arn: &str,
 ) -> Result<Option<ObservedActivity>, CallError> {
-    let tags = found(unthrottled(clock, || control.list_tags(arn)).await)?;
-    if tags.is_none() && found(unthrottled(clock, || control.describe_activity(arn)).await)?.is_none() {
+    let Some(encryption) = found(unthrottled(clock, || control.describe_activity(arn)).await)? else {
         return Ok(None);
+    };
+    let tags = found(unthrottled(clock, || control.list_tags(arn)).await)?;
+    Ok(Some(ObservedActivity { arn: arn.to_owned(), tags, encryption }))
+}
+
+/// What is to be done to one. Its encryption is for good: another one takes another activity.
+pub(super) fn change(activity: &ObservedActivity, spec: &Spec) -> Change {
+    let mut changes = activity.tags.as_ref().map(|tags| tags::changes(tags, spec)).unwrap_or_default();
+    let encrypted = plan::encryption(activity.encryption.as_ref(), spec.encryption.as_ref());
+    if encrypted.is_empty() {
+        return plan::update(changes);
     }
-    Ok(Some(ObservedActivity { arn: arn.to_owned(), tags }))
+    changes.extend(encrypted);
+    Change::Replace(changes)
 }
 
-pub(super) fn changes(activity: &ObservedActivity, spec: &Spec) -> Vec<FieldChange> {
-    activity.tags.as_ref().map(|tags| tags::changes(tags, spec)).unwrap_or_default()
-}
-
-/// Brings the activity to what it should be, and tells its ARN.
+/// Brings an activity to what it should be, and tells its ARN.
 pub(super) async fn apply(
     job: &Job<'_>,
-    observed: Option<ObservedActivity>,
-) -> Result<(String, StepReport), ProvisionError> {
+    name: &str,
+    observed: Option<&ObservedActivity>,
+) -> Result<String, ProvisionError> {
     let &Job { control, clock, spec, .. } = job;
-    let name = spec.activity_name.as_str();
+    let done = |arn: &str, change: &Change| {
+        (job.tell)(Progress::Done(plan::report(ACTIVITY, name, Some(arn), change)));
+        Ok(arn.to_owned())
+    };
+    let create = async || {
+        let tags = tags::desired(spec);
+        unthrottled(clock, || control.create_activity(name, spec.encryption.as_ref(), &tags)).await
+    };
     let activity = match observed {
-        Some(activity) => activity,
+        Some(activity) => activity.clone(),
         None => {
-            let tags = tags::desired(spec);
-            let arn = unthrottled(clock, || control.create_activity(name, &tags)).await?;
+            let arn = create().await?;
             let tags = tags_of_new(job, &arn).await?;
             if tags.as_ref().is_none_or(|tags| tags::owned(tags, &spec.name)) {
-                let report = plan::report(ACTIVITY, name, Some(&arn), &Change::Create);
-                return Ok((arn, report));
+                return done(&arn, &Change::Create);
             }
             // It was there all along, and creating it again changed nothing: lists learn late.
-            ObservedActivity { arn, tags }
+            ObservedActivity { arn, tags, encryption: spec.encryption.clone() }
         }
     };
     if let Some(found) = &activity.tags {
-        tags::check_owner(found, spec, job.adopt, ACTIVITY, name)?;
-        let missing = tags::missing(found, spec);
-        if !missing.is_empty() {
+        tags::check_owner(found, spec, job.options.adopt, ACTIVITY, name)?;
+    }
+    let change = change(&activity, spec);
+    match (&change, &activity.tags) {
+        (Change::Replace(_), _) => {
+            found(unthrottled(clock, || control.delete_activity(&activity.arn)).await)?;
+            create().await?;
+        }
+        (Change::Update(_), Some(found)) => {
+            let missing = tags::missing(found, spec);
             unthrottled(clock, || control.tag_resource(&activity.arn, &missing)).await?;
         }
+        _ => {}
     }
-    let report = plan::report(ACTIVITY, name, Some(&activity.arn), &tags::update(changes(&activity, spec)));
-    Ok((activity.arn, report))
+    done(&activity.arn, &change)
 }
 
 /// The tags of what was just made, or of what was there instead. New tags take a moment to be seen. `None`: nobody knows

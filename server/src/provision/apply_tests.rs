@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 
 use super::{
-    Action, Diagnostic, MANAGED_BY, Outputs, ProvisionError, STEP_FUNCTIONS_FULL_ACCESS, Spec, StepReport, WORKFLOW,
-    apply, destroy,
+    Action, Diagnostic, MANAGED_BY, Options, Outputs, Progress, ProvisionError, STEP_FUNCTIONS_FULL_ACCESS, Spec,
+    StepReport, WORKFLOW, apply, destroy,
     fake::{Fake, Fault, Machine, Role},
 };
 use crate::{clock::Clock as _, stepfunctions::Failure, store::WorkflowRecord};
@@ -13,9 +13,15 @@ const PLAIN: &str =
     r#"{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"${activity_arn}","HeartbeatSeconds":60,"End":true}}}"#;
 
 async fn run(fake: &Fake, spec: &Spec, adopt: bool) -> (Result<Outputs, ProvisionError>, Vec<StepReport>) {
-    let mut reports = Vec::new();
-    let outcome = apply(fake, &*fake.clock, spec, adopt, |report| reports.push(report)).await;
-    (outcome, reports)
+    let (outcome, progress) = watched(fake, spec, Options { adopt, ..Options::default() }).await;
+    let done = |event| if let Progress::Done(report) = event { Some(report) } else { None };
+    (outcome, progress.into_iter().filter_map(done).collect())
+}
+
+async fn watched(fake: &Fake, spec: &Spec, options: Options) -> (Result<Outputs, ProvisionError>, Vec<Progress>) {
+    let mut progress = Vec::new();
+    let outcome = apply(fake, &*fake.clock, spec, options, |event| progress.push(event)).await;
+    (outcome, progress)
 }
 
 async fn applied(fake: &Fake, spec: &Spec) -> (Outputs, Vec<StepReport>) {
@@ -211,7 +217,8 @@ async fn what_is_not_ours_is_left_alone_unless_adopted() {
             resources.activities.insert("HumanApprovalActivity".to_owned(), super::Tags::new());
         }),
         ("role HumanApprovalRole", |resources| {
-            resources.roles.insert("HumanApprovalRole".to_owned(), Role::default());
+            let role = Role { path: "/".to_owned(), ..Role::default() };
+            resources.roles.insert("HumanApprovalRole".to_owned(), role);
         }),
         ("state machine HumanApprovalStateMachine", |resources| {
             let machine = Machine { definition: "{}".to_owned(), ..Machine::default() };
@@ -405,18 +412,25 @@ async fn activities_whose_tags_nobody_keeps_are_taken_at_their_name() {
 async fn destroy_deletes_in_reverse_and_may_be_repeated() {
     let (fake, spec) = (Fake::new(), Spec::reference());
     let (outputs, _) = applied(&fake, &spec).await;
-    fake.state().resources.roles.get_mut("HumanApprovalRole").unwrap().inline.insert("by-hand".to_owned());
+    fake.state()
+        .resources
+        .roles
+        .get_mut("HumanApprovalRole")
+        .unwrap()
+        .inline
+        .insert("by-hand".to_owned(), "{}".to_owned());
     let record = record(&spec, outputs);
     fake.take_calls();
     let steps = destroy(&fake, &record).await.unwrap();
     let expected = [
         ("state_machine", Action::Deleted),
         ("policy_attachment", Action::Deleted),
+        ("inline_policy", Action::Deleted),
         ("role", Action::Deleted),
         ("activity", Action::Deleted),
     ];
     assert_eq!(told(&steps), expected);
-    assert!(steps[2].detail.as_deref().unwrap().contains("by-hand"));
+    assert_eq!(steps[2].resource_name, "by-hand");
     assert_eq!(
         writes(&fake),
         ["DeleteStateMachine", "DetachRolePolicy", "DeleteRolePolicy", "DeleteRole", "DeleteActivity"]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::{Encryption, Logging};
 use crate::stepfunctions::CallError;
 
 /// Tags by key.
@@ -28,17 +29,58 @@ pub struct Named {
     pub arn: String,
 }
 
+/// What a role is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewRole<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its path.
+    pub path: &'a str,
+    /// Its trust policy: JSON text.
+    pub trust_policy: &'a str,
+    /// ARN of its permissions boundary.
+    pub permissions_boundary: Option<&'a str>,
+    /// Its tags.
+    pub tags: &'a Tags,
+}
+
 /// A role as IAM tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObservedRole {
     /// Its ARN.
     pub arn: String,
+    /// Its path.
+    pub path: String,
     /// Its trust policy: JSON text.
     pub trust_policy: String,
+    /// ARN of its permissions boundary.
+    pub permissions_boundary: Option<String>,
     /// Its tags.
     pub tags: Tags,
     /// When it was created.
     pub created: Timestamp,
+}
+
+/// How a state machine is run, beside its definition and role.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// Where executions are logged to.
+    pub logging: Option<Logging>,
+    /// Whether X-Ray traces executions.
+    pub tracing: bool,
+    /// The customer's key.
+    pub encryption: Option<Encryption>,
+}
+
+/// What a state machine is made of, or changed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MachineInput<'a> {
+    /// Its definition: JSON text.
+    pub definition: &'a str,
+    /// Its execution role.
+    pub role_arn: &'a str,
+    /// The rest.
+    pub settings: &'a Settings,
 }
 
 /// A state machine as Step Functions tells it.
@@ -50,6 +92,8 @@ pub struct ObservedStateMachine {
     pub definition: String,
     /// Its execution role.
     pub role_arn: String,
+    /// The rest.
+    pub settings: Settings,
     /// Whether its type is STANDARD: only such a one can wait for people.
     pub standard: bool,
     /// Whether it is being deleted.
@@ -71,10 +115,15 @@ pub struct Diagnostic {
 pub trait ControlPlane: Send + Sync + 'static {
     /// Activities of this account and region.
     async fn list_activities(&self, next: Option<String>) -> Result<Page<Named>, CallError>;
-    /// Fails if there is no such activity.
-    async fn describe_activity(&self, arn: &str) -> Result<(), CallError>;
+    /// Its encryption, if it is with a key of the customer's.
+    async fn describe_activity(&self, arn: &str) -> Result<Option<Encryption>, CallError>;
     /// Returns its ARN. Of an activity that exists already: that one's, unchanged, whatever its tags.
-    async fn create_activity(&self, name: &str, tags: &Tags) -> Result<String, CallError>;
+    async fn create_activity(
+        &self,
+        name: &str,
+        encryption: Option<&Encryption>,
+        tags: &Tags,
+    ) -> Result<String, CallError>;
     /// Deletes an activity.
     async fn delete_activity(&self, arn: &str) -> Result<(), CallError>;
 
@@ -89,15 +138,10 @@ pub trait ControlPlane: Send + Sync + 'static {
     async fn describe_state_machine(&self, arn: &str) -> Result<ObservedStateMachine, CallError>;
     /// Returns its ARN. Of a state machine with that name and definition: that one's, unchanged, whatever its role and
     /// tags.
-    async fn create_state_machine(
-        &self,
-        name: &str,
-        definition: &str,
-        role_arn: &str,
-        tags: &Tags,
-    ) -> Result<String, CallError>;
-    /// Sets a state machine's definition and role.
-    async fn update_state_machine(&self, arn: &str, definition: &str, role_arn: &str) -> Result<(), CallError>;
+    async fn create_state_machine(&self, name: &str, input: MachineInput<'_>, tags: &Tags)
+    -> Result<String, CallError>;
+    /// Sets a state machine's definition, role and settings.
+    async fn update_state_machine(&self, arn: &str, input: MachineInput<'_>) -> Result<(), CallError>;
     /// Begins to delete a state machine.
     async fn delete_state_machine(&self, arn: &str) -> Result<(), CallError>;
     /// The errors of a definition.
@@ -106,9 +150,11 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// A role.
     async fn get_role(&self, name: &str) -> Result<ObservedRole, CallError>;
     /// Creates a role.
-    async fn create_role(&self, name: &str, trust_policy: &str, tags: &Tags) -> Result<ObservedRole, CallError>;
+    async fn create_role(&self, role: NewRole<'_>) -> Result<ObservedRole, CallError>;
     /// Sets a role's trust policy.
     async fn update_trust_policy(&self, name: &str, trust_policy: &str) -> Result<(), CallError>;
+    /// Sets a role's permissions boundary, or takes it away.
+    async fn set_permissions_boundary(&self, name: &str, policy_arn: Option<&str>) -> Result<(), CallError>;
     /// Adds tags to a role.
     async fn tag_role(&self, name: &str, tags: &Tags) -> Result<(), CallError>;
     /// Deletes a role without policies.
@@ -122,6 +168,10 @@ pub trait ControlPlane: Send + Sync + 'static {
     async fn detach_policy(&self, role: &str, policy_arn: &str) -> Result<(), CallError>;
     /// Names of a role's inline policies.
     async fn list_inline_policies(&self, role: &str, next: Option<String>) -> Result<Page<String>, CallError>;
+    /// An inline policy: JSON text.
+    async fn get_inline_policy(&self, role: &str, policy: &str) -> Result<String, CallError>;
+    /// Writes an inline policy, in place of what it was.
+    async fn put_inline_policy(&self, role: &str, policy: &str, document: &str) -> Result<(), CallError>;
     /// Deletes an inline policy.
     async fn delete_inline_policy(&self, role: &str, policy: &str) -> Result<(), CallError>;
 }

@@ -9,14 +9,19 @@ use aws_smithy_types::{
     DateTime,
     error::{metadata::ProvideErrorMetadata, operation::BuildError},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use percent_encoding::percent_decode_str;
 
-use super::{ControlPlane, Diagnostic, Named, ObservedRole, ObservedStateMachine, Page, Tags};
+use super::{
+    ControlPlane, Diagnostic, Encryption, LogLevel, Logging, MachineInput, Named, NewRole, ObservedRole,
+    ObservedStateMachine, Page, Settings, Tags,
+};
 use crate::stepfunctions::{CallError, Failure, call_timeouts, classify};
 
 /// Items in a page of Step Functions' lists: the most there may be.
 const PAGE: i32 = 1_000;
+/// How long AWS uses a data key again where nobody said, in seconds.
+const DATA_KEY_REUSE: i32 = 300;
 /// In every role's description.
 const ROLE_DESCRIPTION: &str = "Execution role of an approval workflow, made by approve.";
 
@@ -62,15 +67,23 @@ impl ControlPlane for SdkControlPlane {
         Ok(page(answer.activities.into_iter().map(named), answer.next_token))
     }
 
-    async fn describe_activity(&self, arn: &str) -> Result<(), CallError> {
+    async fn describe_activity(&self, arn: &str) -> Result<Option<Encryption>, CallError> {
         let call = self.sfn.describe_activity().activity_arn(arn);
-        call.send().await.map_err(failed("DescribeActivity"))?;
-        Ok(())
+        let answer = call.send().await.map_err(failed("DescribeActivity"))?;
+        Ok(answer.encryption_configuration.and_then(read_encryption))
     }
 
-    async fn create_activity(&self, name: &str, tags: &Tags) -> Result<String, CallError> {
+    async fn create_activity(
+        &self,
+        name: &str,
+        encryption: Option<&Encryption>,
+        tags: &Tags,
+    ) -> Result<String, CallError> {
+        let operation = "CreateActivity";
         let call = self.sfn.create_activity().name(name).set_tags(Some(sfn_tags(tags)));
-        Ok(call.send().await.map_err(failed("CreateActivity"))?.activity_arn)
+        let encryption = encryption.map(|some| write_encryption(operation, Some(some))).transpose()?;
+        let call = call.set_encryption_configuration(encryption);
+        Ok(call.send().await.map_err(failed(operation))?.activity_arn)
     }
 
     async fn delete_activity(&self, arn: &str) -> Result<(), CallError> {
@@ -106,6 +119,11 @@ impl ControlPlane for SdkControlPlane {
             arn: answer.state_machine_arn,
             definition: answer.definition,
             role_arn: answer.role_arn,
+            settings: Settings {
+                logging: answer.logging_configuration.and_then(read_logging),
+                tracing: answer.tracing_configuration.is_some_and(|tracing| tracing.enabled),
+                encryption: answer.encryption_configuration.and_then(read_encryption),
+            },
             standard: answer.r#type == sfn::StateMachineType::Standard,
             deleting: answer.status == Some(sfn::StateMachineStatus::Deleting),
         })
@@ -114,18 +132,31 @@ impl ControlPlane for SdkControlPlane {
     async fn create_state_machine(
         &self,
         name: &str,
-        definition: &str,
-        role_arn: &str,
+        input: MachineInput<'_>,
         tags: &Tags,
     ) -> Result<String, CallError> {
+        let operation = "CreateStateMachine";
+        let MachineInput { definition, role_arn, settings } = input;
         let call = self.sfn.create_state_machine().name(name).definition(definition).role_arn(role_arn);
         let call = call.r#type(sfn::StateMachineType::Standard).set_tags(Some(sfn_tags(tags)));
-        Ok(call.send().await.map_err(failed("CreateStateMachine"))?.state_machine_arn)
+        let encryption =
+            settings.encryption.as_ref().map(|some| write_encryption(operation, Some(some))).transpose()?;
+        let call = call
+            .set_logging_configuration(settings.logging.as_ref().map(|some| write_logging(Some(some))))
+            .set_tracing_configuration(settings.tracing.then(|| write_tracing(true)))
+            .set_encryption_configuration(encryption);
+        Ok(call.send().await.map_err(failed(operation))?.state_machine_arn)
     }
 
-    async fn update_state_machine(&self, arn: &str, definition: &str, role_arn: &str) -> Result<(), CallError> {
+    async fn update_state_machine(&self, arn: &str, input: MachineInput<'_>) -> Result<(), CallError> {
+        let operation = "UpdateStateMachine";
+        let MachineInput { definition, role_arn, settings } = input;
         let call = self.sfn.update_state_machine().state_machine_arn(arn).definition(definition).role_arn(role_arn);
-        call.send().await.map_err(failed("UpdateStateMachine"))?;
+        let call = call
+            .logging_configuration(write_logging(settings.logging.as_ref()))
+            .tracing_configuration(write_tracing(settings.tracing))
+            .encryption_configuration(write_encryption(operation, settings.encryption.as_ref())?);
+        call.send().await.map_err(failed(operation))?;
         Ok(())
     }
 
@@ -151,10 +182,12 @@ impl ControlPlane for SdkControlPlane {
         role(operation, answer.role)
     }
 
-    async fn create_role(&self, name: &str, trust_policy: &str, tags: &Tags) -> Result<ObservedRole, CallError> {
+    async fn create_role(&self, new: NewRole<'_>) -> Result<ObservedRole, CallError> {
         let operation = "CreateRole";
-        let tags = iam_tags(operation, tags)?;
-        let call = self.iam.create_role().role_name(name).assume_role_policy_document(trust_policy);
+        let tags = iam_tags(operation, new.tags)?;
+        let call = self.iam.create_role().role_name(new.name).path(new.path);
+        let call = call.assume_role_policy_document(new.trust_policy);
+        let call = call.set_permissions_boundary(new.permissions_boundary.map(str::to_owned));
         let call = call.description(ROLE_DESCRIPTION).set_tags(Some(tags));
         role(operation, call.send().await.map_err(failed(operation))?.role)
     }
@@ -162,6 +195,20 @@ impl ControlPlane for SdkControlPlane {
     async fn update_trust_policy(&self, name: &str, trust_policy: &str) -> Result<(), CallError> {
         let call = self.iam.update_assume_role_policy().role_name(name).policy_document(trust_policy);
         call.send().await.map_err(failed("UpdateAssumeRolePolicy"))?;
+        Ok(())
+    }
+
+    async fn set_permissions_boundary(&self, name: &str, policy_arn: Option<&str>) -> Result<(), CallError> {
+        match policy_arn {
+            Some(arn) => {
+                let call = self.iam.put_role_permissions_boundary().role_name(name).permissions_boundary(arn);
+                call.send().await.map_err(failed("PutRolePermissionsBoundary"))?;
+            }
+            None => {
+                let call = self.iam.delete_role_permissions_boundary().role_name(name);
+                call.send().await.map_err(failed("DeleteRolePermissionsBoundary"))?;
+            }
+        }
         Ok(())
     }
 
@@ -204,6 +251,18 @@ impl ControlPlane for SdkControlPlane {
         Ok(page(answer.policy_names.into_iter(), next))
     }
 
+    async fn get_inline_policy(&self, role: &str, policy: &str) -> Result<String, CallError> {
+        let call = self.iam.get_role_policy().role_name(role).policy_name(policy);
+        let answer = call.send().await.map_err(failed("GetRolePolicy"))?;
+        Ok(decoded(&answer.policy_document))
+    }
+
+    async fn put_inline_policy(&self, role: &str, policy: &str, document: &str) -> Result<(), CallError> {
+        let call = self.iam.put_role_policy().role_name(role).policy_name(policy).policy_document(document);
+        call.send().await.map_err(failed("PutRolePolicy"))?;
+        Ok(())
+    }
+
     async fn delete_inline_policy(&self, role: &str, policy: &str) -> Result<(), CallError> {
         let call = self.iam.delete_role_policy().role_name(role).policy_name(policy);
         call.send().await.map_err(failed("DeleteRolePolicy"))?;
@@ -230,16 +289,84 @@ fn iam_tags(operation: &'static str, tags: &Tags) -> Result<Vec<iam::Tag>, CallE
     built.collect::<Result<_, _>>().map_err(refused)
 }
 
+fn unclear(operation: &'static str, message: &str) -> CallError {
+    CallError { failure: Failure::Unknown, operation, code: None, message: message.to_owned() }
+}
+
 fn role(operation: &'static str, role: Option<iam::Role>) -> Result<ObservedRole, CallError> {
-    let unclear =
-        |message: &str| CallError { failure: Failure::Unknown, operation, code: None, message: message.to_owned() };
-    let role = role.ok_or_else(|| unclear("an answer without a role"))?;
-    // IAM gives policies percent-encoded.
-    let trust_policy = role.assume_role_policy_document.unwrap_or_default();
-    let trust_policy = percent_decode_str(&trust_policy).decode_utf8_lossy().into_owned();
-    let tags = role.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
-    let created = timestamp(&role.create_date).ok_or_else(|| unclear("a role with a time out of range"))?;
-    Ok(ObservedRole { arn: role.arn, trust_policy, tags, created })
+    let role = role.ok_or_else(|| unclear(operation, "an answer without a role"))?;
+    let created = timestamp(&role.create_date).ok_or_else(|| unclear(operation, "a role with a time out of range"))?;
+    Ok(ObservedRole {
+        arn: role.arn,
+        path: role.path,
+        trust_policy: decoded(&role.assume_role_policy_document.unwrap_or_default()),
+        permissions_boundary: role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
+        tags: role.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect(),
+        created,
+    })
+}
+
+/// IAM gives policies percent-encoded.
+fn decoded(policy: &str) -> String {
+    percent_decode_str(policy).decode_utf8_lossy().into_owned()
+}
+
+fn read_encryption(found: sfn::EncryptionConfiguration) -> Option<Encryption> {
+    let seconds = found.kms_data_key_reuse_period_seconds.unwrap_or(DATA_KEY_REUSE);
+    let data_key_reuse = SignedDuration::from_secs(seconds.into());
+    found.kms_key_id.map(|kms_key_id| Encryption { kms_key_id, data_key_reuse })
+}
+
+fn write_encryption(
+    operation: &'static str,
+    encryption: Option<&Encryption>,
+) -> Result<sfn::EncryptionConfiguration, CallError> {
+    let builder = sfn::EncryptionConfiguration::builder();
+    let builder = match encryption {
+        Some(with) => builder
+            .r#type(sfn::EncryptionType::CustomerManagedKmsKey)
+            .kms_key_id(&with.kms_key_id)
+            .set_kms_data_key_reuse_period_seconds(with.data_key_reuse.as_secs().try_into().ok()),
+        None => builder.r#type(sfn::EncryptionType::AwsOwnedKey),
+    };
+    builder.build().map_err(|error| CallError {
+        failure: Failure::Refused,
+        operation,
+        code: None,
+        message: format!("an encryption that is none: {error}"),
+    })
+}
+
+fn read_logging(found: sfn::LoggingConfiguration) -> Option<Logging> {
+    let level = match found.level? {
+        sfn::LogLevel::All => LogLevel::All,
+        sfn::LogLevel::Error => LogLevel::Error,
+        sfn::LogLevel::Fatal => LogLevel::Fatal,
+        _ => return None,
+    };
+    let destination = found.destinations.unwrap_or_default().into_iter().next();
+    let group = destination.and_then(|destination| destination.cloud_watch_logs_log_group);
+    let log_group_arn = group.and_then(|group| group.log_group_arn).unwrap_or_default();
+    Some(Logging { level, log_group_arn, include_execution_data: found.include_execution_data })
+}
+
+fn write_logging(logging: Option<&Logging>) -> sfn::LoggingConfiguration {
+    let builder = sfn::LoggingConfiguration::builder();
+    let Some(logging) = logging else { return builder.level(sfn::LogLevel::Off).build() };
+    let group = sfn::CloudWatchLogsLogGroup::builder().log_group_arn(&logging.log_group_arn).build();
+    builder
+        .level(match logging.level {
+            LogLevel::All => sfn::LogLevel::All,
+            LogLevel::Error => sfn::LogLevel::Error,
+            LogLevel::Fatal => sfn::LogLevel::Fatal,
+        })
+        .include_execution_data(logging.include_execution_data)
+        .destinations(sfn::LogDestination::builder().cloud_watch_logs_log_group(group).build())
+        .build()
+}
+
+fn write_tracing(enabled: bool) -> sfn::TracingConfiguration {
+    sfn::TracingConfiguration::builder().enabled(enabled).build()
 }
 
 fn timestamp(time: &DateTime) -> Option<Timestamp> {

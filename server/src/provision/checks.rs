@@ -9,6 +9,13 @@ const MAX_NAME: usize = 80;
 const MAX_ROLE_NAME: usize = 64;
 /// IAM's quota of managed policies on one role, unless it was raised to this.
 const MAX_POLICIES: usize = 20;
+/// IAM's limit of all inline policies of a role together, in characters.
+const MAX_INLINE: usize = 10_240;
+const MAX_POLICY_NAME: usize = 128;
+/// Of a KMS key's id, ARN or alias.
+const MAX_KEY: usize = 2_048;
+/// Besides the main one: each is polled with connections of its own.
+const MAX_ACTIVITIES: usize = 20;
 /// AWS takes 50, and some of them are ours.
 const MAX_TAGS: usize = 45;
 const MAX_TAG_KEY: usize = 128;
@@ -32,9 +39,12 @@ impl Spec {
             return Err(ProvisionError::field("name", "expected 1 to 80 characters of [A-Za-z0-9_-]"));
         }
         check_name("activity_name", &self.activity_name)?;
+        self.check_more_activities()?;
         check_name("state_machine.name", &self.state_machine.name)?;
         self.check_role()?;
+        self.check_inline_policies()?;
         self.check_times()?;
+        self.check_settings()?;
         self.check_definition()?;
         check_tags(&self.tags)?;
         let rule = self.rule.clone().checked();
@@ -42,10 +52,87 @@ impl Spec {
         Ok(())
     }
 
+    fn check_more_activities(&self) -> Result<(), ProvisionError> {
+        let own = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+        if self.more_activities.len() > MAX_ACTIVITIES {
+            let problem = format!("expected at most {MAX_ACTIVITIES}");
+            return Err(ProvisionError::field("more_activities", problem));
+        }
+        for (key, name) in &self.more_activities {
+            let field = format!("more_activities.{}", shortened(key));
+            if !has_length(key, MAX_NAME) || !key.chars().all(own) {
+                return Err(ProvisionError::field(field, "expected a key of 1 to 80 characters of [A-Za-z0-9_-]"));
+            }
+            check_name(&field, name)?;
+            if self.activity_names().filter(|other| other == name).count() > 1 {
+                return Err(ProvisionError::field(field, format!("another activity is called {name:?}, too")));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_inline_policies(&self) -> Result<(), ProvisionError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+        let mut size = 0;
+        for (name, policy) in &self.role.inline_policies {
+            let error = |problem: String| {
+                Err(ProvisionError::field(format!("role.inline_policies.{}", shortened(name)), problem))
+            };
+            if !has_length(name, MAX_POLICY_NAME) || !name.chars().all(allowed) {
+                return error("expected a name of 1 to 128 characters of [A-Za-z0-9_+=,.@-]".to_owned());
+            }
+            let document: serde_json::Value = match serde_json::from_str(policy) {
+                Ok(document) => document,
+                Err(problem) => return error(format!("expected JSON: {problem}")),
+            };
+            if document.get("Statement").is_none() {
+                return error("expected a policy: an object with Version and Statement".to_owned());
+            }
+            // IAM does not count white space.
+            size += policy.chars().filter(|c| !c.is_whitespace()).count();
+        }
+        if size > MAX_INLINE {
+            let problem = format!("expected at most {MAX_INLINE} characters in all, found {size}");
+            return Err(ProvisionError::field("role.inline_policies", problem));
+        }
+        Ok(())
+    }
+
+    fn check_settings(&self) -> Result<(), ProvisionError> {
+        if let Some(logging) = &self.state_machine.logging {
+            let arn = &logging.log_group_arn;
+            if !(arn.starts_with("arn:aws") && arn.contains(":logs:") && arn.ends_with(":*") && arn.len() <= 256) {
+                let problem = "expected a log group's ARN with \":*\" at its end, like \
+                               arn:aws:logs:eu-west-1:123456789012:log-group:approvals:*";
+                return Err(ProvisionError::field("state_machine.logging.log_group_arn", problem));
+            }
+        }
+        let Some(encryption) = &self.encryption else { return Ok(()) };
+        if !has_length(&encryption.kms_key_id, MAX_KEY) || encryption.kms_key_id.contains(char::is_whitespace) {
+            let problem = "expected the id, ARN or alias of a symmetric KMS key";
+            return Err(ProvisionError::field("encryption.kms_key_id", problem));
+        }
+        let reuse = encryption.data_key_reuse;
+        if reuse.subsec_nanos() != 0 || !(60..=900).contains(&reuse.as_secs()) {
+            return Err(ProvisionError::field("encryption.data_key_reuse", "expected whole seconds, from 60 to 900"));
+        }
+        Ok(())
+    }
+
     fn check_role(&self) -> Result<(), ProvisionError> {
         let of_role = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
         if !has_length(&self.role.name, MAX_ROLE_NAME) || !self.role.name.chars().all(of_role) {
             return Err(ProvisionError::field("role.name", "expected 1 to 64 characters of [A-Za-z0-9_+=,.@-]"));
+        }
+        let path = &self.role.path;
+        let of_path = |c: char| c.is_ascii_graphic();
+        if !(path.starts_with('/') && path.ends_with('/') && path.len() <= 512 && path.chars().all(of_path)) {
+            let problem = "expected up to 512 characters that begin and end with a slash, like /approvals/";
+            return Err(ProvisionError::field("role.path", problem));
+        }
+        if let Some(arn) = self.role.permissions_boundary_arn.as_ref().filter(|arn| !is_policy_arn(arn)) {
+            let problem = format!("{arn:?}: expected a policy's ARN, like arn:aws:iam::123456789012:policy/boundary");
+            return Err(ProvisionError::field("role.permissions_boundary_arn", problem));
         }
         let policies = &self.role.managed_policy_arns;
         if policies.len() > MAX_POLICIES {
@@ -89,6 +176,11 @@ fn has_length(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.chars().count())
 }
 
+/// A key, for naming its field.
+fn shortened(key: &str) -> String {
+    key.chars().take(MAX_TAG_KEY).collect()
+}
+
 fn check_name(field: &str, name: &str) -> Result<(), ProvisionError> {
     if !has_length(name, MAX_NAME) {
         let problem = format!("expected 1 to {MAX_NAME} characters, found {}", name.chars().count());
@@ -130,8 +222,7 @@ fn check_tags(tags: &Tags) -> Result<(), ProvisionError> {
     }
     let allowed = |c: char| c.is_alphanumeric() || c.is_whitespace() || "_.:/=+-@".contains(c);
     for (key, value) in tags {
-        let shown: String = key.chars().take(MAX_TAG_KEY).collect();
-        let error = |problem: String| Err(ProvisionError::field(format!("tags.{shown}"), problem));
+        let error = |problem: String| Err(ProvisionError::field(format!("tags.{}", shortened(key)), problem));
         if !has_length(key, MAX_TAG_KEY) || value.chars().count() > MAX_TAG_VALUE {
             return error(format!(
                 "expected a key of 1 to {MAX_TAG_KEY} characters and a value of up to {MAX_TAG_VALUE}"
@@ -153,6 +244,7 @@ fn check_tags(tags: &Tags) -> Result<(), ProvisionError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provision::{Encryption, LogLevel, Logging};
 
     fn problem(change: impl FnOnce(&mut Spec)) -> (String, String) {
         let mut spec = Spec::reference();
@@ -176,7 +268,7 @@ mod tests {
     #[test]
     fn malformed_fields_are_named() {
         type Damage = fn(&mut Spec);
-        let damaged: [(&str, Damage); 18] = [
+        let damaged: [(&str, Damage); 27] = [
             ("name", |spec| spec.name = "a b".to_owned()),
             ("name", |spec| spec.name = String::new()),
             ("activity_name", |spec| spec.activity_name = "a b".to_owned()),
@@ -193,6 +285,27 @@ mod tests {
             ("state_machine.timeout", |spec| spec.state_machine.timeout = SignedDuration::ZERO),
             ("state_machine.heartbeat", |spec| spec.state_machine.heartbeat = SignedDuration::from_secs(300)),
             ("state_machine.definition", |spec| spec.state_machine.definition = Some(" ".repeat(1_048_577))),
+            ("more_activities.a b", |spec| drop(spec.more_activities.insert("a b".to_owned(), "A".to_owned()))),
+            ("more_activities.a", |spec| {
+                spec.more_activities.insert("a".to_owned(), spec.activity_name.clone());
+            }),
+            ("role.path", |spec| spec.role.path = "team".to_owned()),
+            ("role.permissions_boundary_arn", |spec| spec.role.permissions_boundary_arn = Some("b".to_owned())),
+            ("role.inline_policies.p", |spec| drop(spec.role.inline_policies.insert("p".to_owned(), "{".to_owned()))),
+            ("role.inline_policies.q", |spec| drop(spec.role.inline_policies.insert("q".to_owned(), "{}".to_owned()))),
+            ("role.inline_policies", |spec| {
+                let long = format!(r#"{{"Statement": "{}"}}"#, "s".repeat(10_240));
+                spec.role.inline_policies.insert("long".to_owned(), long);
+            }),
+            ("state_machine.logging.log_group_arn", |spec| {
+                let arn = "arn:aws:logs:eu-west-1:123456789012:log-group:g".to_owned();
+                spec.state_machine.logging =
+                    Some(Logging { level: LogLevel::All, log_group_arn: arn, include_execution_data: false });
+            }),
+            ("encryption.data_key_reuse", |spec| {
+                let data_key_reuse = SignedDuration::from_secs(59);
+                spec.encryption = Some(Encryption { kms_key_id: "alias/a".to_owned(), data_key_reuse });
+            }),
             ("tags.aws:x", |spec| drop(spec.tags.insert("aws:x".to_owned(), String::new()))),
             ("tags.approve:workflow", |spec| drop(spec.tags.insert("approve:workflow".to_owned(), String::new()))),
             ("tags.k", |spec| drop(spec.tags.insert("k".to_owned(), "a*b".to_owned()))),

@@ -1,10 +1,10 @@
-//! Deleting a workflow's resources: state machine, policies, role, activity, in that order.
+//! Deleting a workflow's resources: state machine, policies, role, activities, in that order.
 
 use std::future::Future;
 
 use super::{
-    ACTIVITY, Action, ControlPlane, POLICY_ATTACHMENT, Page, ProvisionError, ROLE, STATE_MACHINE, StepReport,
-    observe::found, tags,
+    ACTIVITY, Action, ControlPlane, INLINE_POLICY, POLICY_ATTACHMENT, Page, ProvisionError, ROLE, STATE_MACHINE,
+    StepReport, observe::found, tags,
 };
 use crate::{stepfunctions::CallError, store::WorkflowRecord};
 
@@ -17,7 +17,10 @@ const GONE: &str = "it was gone already";
 pub async fn destroy(control: &dyn ControlPlane, record: &WorkflowRecord) -> Result<Vec<StepReport>, ProvisionError> {
     let mut steps = vec![state_machine(control, record).await?];
     role(control, record, &mut steps).await?;
-    steps.push(activity(control, record).await?);
+    let arns = record.spec.activity_arns(&record.activity_arn);
+    for (name, arn) in record.spec.activity_names().zip(&arns) {
+        steps.push(activity(control, &record.name, name, arn).await?);
+    }
     Ok(steps)
 }
 
@@ -55,27 +58,38 @@ async fn role(
         steps.push(report(&role.arn, Action::Skipped, Some(foreign)));
         return Ok(());
     }
-    for policy in listed(|next| control.list_attached_policies(name, next)).await? {
-        found(control.detach_policy(name, &policy).await)?;
-        steps.push(step(POLICY_ATTACHMENT, &policy, None, Action::Deleted, None));
+    let (attached, inline) = strip_role(control, name).await?;
+    let mut gone = |resource_type, policies: Vec<String>| {
+        steps.extend(policies.iter().map(|policy| step(resource_type, policy, None, Action::Deleted, None)));
+    };
+    gone(POLICY_ATTACHMENT, attached);
+    gone(INLINE_POLICY, inline);
+    found(control.delete_role(name).await)?;
+    steps.push(report(&role.arn, Action::Deleted, None));
+    Ok(())
+}
+
+/// Takes all policies from a role, and tells the ARNs of the attached and the names of the inline ones.
+pub(super) async fn strip_role(
+    control: &dyn ControlPlane,
+    name: &str,
+) -> Result<(Vec<String>, Vec<String>), CallError> {
+    let attached = listed(|next| control.list_attached_policies(name, next)).await?;
+    for policy in &attached {
+        found(control.detach_policy(name, policy).await)?;
     }
     let inline = listed(|next| control.list_inline_policies(name, next)).await?;
     for policy in &inline {
         found(control.delete_inline_policy(name, policy).await)?;
     }
-    found(control.delete_role(name).await)?;
-    let detail = (!inline.is_empty()).then(|| format!("with its inline policies: {}", inline.join(", ")));
-    steps.push(report(&role.arn, Action::Deleted, detail));
-    Ok(())
+    Ok((attached, inline))
 }
 
-async fn activity(control: &dyn ControlPlane, record: &WorkflowRecord) -> Result<StepReport, CallError> {
-    let arn = record.activity_arn.as_str();
-    let report =
-        |action, detail: Option<String>| Ok(step(ACTIVITY, &record.spec.activity_name, Some(arn), action, detail));
+async fn activity(control: &dyn ControlPlane, workflow: &str, name: &str, arn: &str) -> Result<StepReport, CallError> {
+    let report = |action, detail: Option<String>| Ok(step(ACTIVITY, name, Some(arn), action, detail));
     match found(control.list_tags(arn).await)? {
         Some(tags) => {
-            if let Some(foreign) = tags::foreign(&tags, &record.name) {
+            if let Some(foreign) = tags::foreign(&tags, workflow) {
                 return report(Action::Skipped, Some(foreign));
             }
         }

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    ControlPlane, Diagnostic, Named, ObservedRole, ObservedStateMachine, Page, STEP_FUNCTIONS_FULL_ACCESS, Tags,
+    ControlPlane, Diagnostic, Encryption, MachineInput, Named, NewRole, ObservedRole, ObservedStateMachine, Page,
+    STEP_FUNCTIONS_FULL_ACCESS, Settings, Tags,
 };
 use crate::{
     clock::Clock,
@@ -43,18 +44,21 @@ pub(super) enum Fault {
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Role {
+    pub(super) path: String,
     pub(super) trust_policy: String,
+    pub(super) boundary: Option<String>,
     pub(super) tags: Tags,
     pub(super) created: Timestamp,
     pub(super) trusted: Timestamp,
     pub(super) attached: BTreeSet<String>,
-    pub(super) inline: BTreeSet<String>,
+    pub(super) inline: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Machine {
     pub(super) definition: String,
     pub(super) role_arn: String,
+    pub(super) settings: Settings,
     pub(super) tags: Tags,
     pub(super) express: bool,
     pub(super) gone_at: Option<Timestamp>,
@@ -64,6 +68,8 @@ pub(super) struct Machine {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Resources {
     pub(super) activities: BTreeMap<String, Tags>,
+    /// Of the activities that have one.
+    pub(super) encryption: BTreeMap<String, Encryption>,
     pub(super) roles: BTreeMap<String, Role>,
     pub(super) machines: BTreeMap<String, Machine>,
 }
@@ -96,7 +102,7 @@ pub(super) struct Fake {
 
 const ACTIVITY: &str = "arn:aws:states:eu-central-1:123456789012:activity:";
 const MACHINE: &str = "arn:aws:states:eu-central-1:123456789012:stateMachine:";
-const ROLE: &str = "arn:aws:iam::123456789012:role/";
+const ROLE: &str = "arn:aws:iam::123456789012:role";
 
 impl Fake {
     pub(super) fn new() -> Self {
@@ -157,8 +163,10 @@ fn error(operation: &'static str, code: &str) -> CallError {
 
 fn observed(name: &str, role: &Role) -> ObservedRole {
     ObservedRole {
-        arn: format!("{ROLE}{name}"),
+        arn: format!("{ROLE}{}{name}", role.path),
+        path: role.path.clone(),
         trust_policy: role.trust_policy.clone(),
+        permissions_boundary: role.boundary.clone(),
         tags: role.tags.clone(),
         created: role.created,
     }
@@ -210,15 +218,27 @@ impl ControlPlane for Fake {
         })
     }
 
-    async fn describe_activity(&self, arn: &str) -> Result<(), CallError> {
+    async fn describe_activity(&self, arn: &str) -> Result<Option<Encryption>, CallError> {
         self.call("DescribeActivity", false, |state, _| {
-            state.resources.activities.get(last(arn)).map(drop).ok_or("ActivityDoesNotExist")
+            state.resources.activities.get(last(arn)).ok_or("ActivityDoesNotExist")?;
+            Ok(state.resources.encryption.get(last(arn)).cloned())
         })
     }
 
-    async fn create_activity(&self, name: &str, tags: &Tags) -> Result<String, CallError> {
+    async fn create_activity(
+        &self,
+        name: &str,
+        encryption: Option<&Encryption>,
+        tags: &Tags,
+    ) -> Result<String, CallError> {
         self.call("CreateActivity", true, |state, _| {
-            state.resources.activities.entry(name.to_owned()).or_insert_with(|| tags.clone());
+            if !state.resources.activities.contains_key(name) {
+                state.resources.activities.insert(name.to_owned(), tags.clone());
+                let encryption = encryption.map(|one| (name.to_owned(), one.clone()));
+                state.resources.encryption.extend(encryption);
+            } else if state.resources.encryption.get(name) != encryption {
+                return Err("ActivityAlreadyExists");
+            }
             Ok(format!("{ACTIVITY}{name}"))
         })
     }
@@ -226,6 +246,7 @@ impl ControlPlane for Fake {
     async fn delete_activity(&self, arn: &str) -> Result<(), CallError> {
         self.call("DeleteActivity", true, |state, _| {
             state.resources.activities.remove(last(arn));
+            state.resources.encryption.remove(last(arn));
             Ok(())
         })
     }
@@ -256,6 +277,7 @@ impl ControlPlane for Fake {
                 arn: arn.to_owned(),
                 definition: machine.definition.clone(),
                 role_arn: machine.role_arn.clone(),
+                settings: machine.settings.clone(),
                 standard: !machine.express,
                 deleting: machine.gone_at.is_some(),
             })
@@ -265,10 +287,10 @@ impl ControlPlane for Fake {
     async fn create_state_machine(
         &self,
         name: &str,
-        definition: &str,
-        role_arn: &str,
+        input: MachineInput<'_>,
         tags: &Tags,
     ) -> Result<String, CallError> {
+        let MachineInput { definition, role_arn, settings } = input;
         self.call("CreateStateMachine", true, |state, now| {
             let arn = format!("{MACHINE}{name}");
             if !state.diagnostics.is_empty() {
@@ -276,7 +298,7 @@ impl ControlPlane for Fake {
             }
             match state.machine(&arn, now) {
                 Ok(machine) if machine.gone_at.is_some() => return Err("StateMachineDeleting"),
-                Ok(machine) if machine.definition == definition => return Ok(arn),
+                Ok(machine) if machine.definition == definition && machine.settings == *settings => return Ok(arn),
                 Ok(_) => return Err("StateMachineAlreadyExists"),
                 Err(_) => {}
             }
@@ -284,6 +306,7 @@ impl ControlPlane for Fake {
             let machine = Machine {
                 definition: definition.to_owned(),
                 role_arn: role_arn.to_owned(),
+                settings: settings.clone(),
                 tags: tags.clone(),
                 ..Machine::default()
             };
@@ -292,11 +315,13 @@ impl ControlPlane for Fake {
         })
     }
 
-    async fn update_state_machine(&self, arn: &str, definition: &str, role_arn: &str) -> Result<(), CallError> {
+    async fn update_state_machine(&self, arn: &str, input: MachineInput<'_>) -> Result<(), CallError> {
+        let MachineInput { definition, role_arn, settings } = input;
         self.call("UpdateStateMachine", true, |state, now| {
             state.assume(role_arn, now)?;
             let machine = state.machine(arn, now)?;
             (machine.definition, machine.role_arn) = (definition.to_owned(), role_arn.to_owned());
+            machine.settings = settings.clone();
             Ok(())
         })
     }
@@ -318,20 +343,22 @@ impl ControlPlane for Fake {
         self.call("GetRole", false, |state, _| state.role(name).map(|role| observed(name, role)))
     }
 
-    async fn create_role(&self, name: &str, trust_policy: &str, tags: &Tags) -> Result<ObservedRole, CallError> {
+    async fn create_role(&self, new: NewRole<'_>) -> Result<ObservedRole, CallError> {
         self.call("CreateRole", true, |state, now| {
-            if state.resources.roles.contains_key(name) {
+            if state.resources.roles.contains_key(new.name) {
                 return Err("EntityAlreadyExists");
             }
             let role = Role {
-                trust_policy: trust_policy.to_owned(),
-                tags: tags.clone(),
+                path: new.path.to_owned(),
+                trust_policy: new.trust_policy.to_owned(),
+                boundary: new.permissions_boundary.map(str::to_owned),
+                tags: new.tags.clone(),
                 created: now,
                 trusted: now,
                 ..Role::default()
             };
-            let observed = observed(name, &role);
-            state.resources.roles.insert(name.to_owned(), role);
+            let observed = observed(new.name, &role);
+            state.resources.roles.insert(new.name.to_owned(), role);
             Ok(observed)
         })
     }
@@ -340,6 +367,17 @@ impl ControlPlane for Fake {
         self.call("UpdateAssumeRolePolicy", true, |state, now| {
             let role = state.role(name)?;
             (role.trust_policy, role.trusted) = (trust_policy.to_owned(), now);
+            Ok(())
+        })
+    }
+
+    async fn set_permissions_boundary(&self, name: &str, policy_arn: Option<&str>) -> Result<(), CallError> {
+        let operation = match policy_arn {
+            Some(_) => "PutRolePermissionsBoundary",
+            None => "DeleteRolePermissionsBoundary",
+        };
+        self.call(operation, true, |state, _| {
+            state.role(name)?.boundary = policy_arn.map(str::to_owned);
             Ok(())
         })
     }
@@ -389,15 +427,27 @@ impl ControlPlane for Fake {
 
     async fn list_inline_policies(&self, role: &str, next: Option<String>) -> Result<Page<String>, CallError> {
         self.call("ListRolePolicies", false, |state, _| {
-            let page = one_by_one(state.role(role)?.inline.iter().cloned(), "", next);
+            let page = one_by_one(state.role(role)?.inline.keys().cloned(), "", next);
             Ok(Page { items: page.items.into_iter().map(|item| item.name).collect(), next: page.next })
+        })
+    }
+
+    async fn get_inline_policy(&self, role: &str, policy: &str) -> Result<String, CallError> {
+        self.call("GetRolePolicy", false, |state, _| {
+            state.role(role)?.inline.get(policy).cloned().ok_or("NoSuchEntity")
+        })
+    }
+
+    async fn put_inline_policy(&self, role: &str, policy: &str, document: &str) -> Result<(), CallError> {
+        self.call("PutRolePolicy", true, |state, _| {
+            state.role(role)?.inline.insert(policy.to_owned(), document.to_owned());
+            Ok(())
         })
     }
 
     async fn delete_inline_policy(&self, role: &str, policy: &str) -> Result<(), CallError> {
         self.call("DeleteRolePolicy", true, |state, _| {
-            let removed = state.role(role)?.inline.remove(policy);
-            if removed { Ok(()) } else { Err("NoSuchEntity") }
+            state.role(role)?.inline.remove(policy).map(drop).ok_or("NoSuchEntity")
         })
     }
 }

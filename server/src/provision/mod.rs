@@ -1,6 +1,6 @@
 //! Provisioning: the AWS resources behind an approval step, desired against observed.
 //!
-//! A workflow is an activity, an execution role with its policies, and a state machine. [`apply`] brings them to what a
+//! A workflow is one or more activities, an execution role with its policies, and a state machine. [`apply`] brings them to what a
 //! [`Spec`] says and may be repeated after a failure at any step; [`plan`] tells without changing anything what it
 //! would do; [`destroy`] deletes what is ours. Ours is what carries our tags.
 
@@ -15,8 +15,10 @@ mod definition;
 mod destroy;
 #[cfg(test)]
 mod fake;
+mod inline_policy;
 mod observe;
 mod patience;
+mod placeholders;
 mod plan;
 mod policy;
 mod role;
@@ -24,22 +26,28 @@ mod spec;
 mod state_machine;
 mod steps;
 mod tags;
+mod warnings;
 #[cfg(test)]
 mod wire_tests;
 
 use jiff::SignedDuration;
 
 pub use self::{
-    apply::{Outputs, apply},
-    aws::{ControlPlane, Diagnostic, Named, ObservedRole, ObservedStateMachine, Page, Tags},
+    apply::{Options, Outputs, Progress, apply},
+    aws::{
+        ControlPlane, Diagnostic, MachineInput, Named, NewRole, ObservedRole, ObservedStateMachine, Page, Settings,
+        Tags,
+    },
     aws_sdk::SdkControlPlane,
-    definition::{ACTIVITY_ARN, reference, substitute},
+    definition::reference,
     destroy::destroy,
     observe::{Observed, ObservedActivity, observe},
+    placeholders::{ACTIVITY_ARN, Placeholders},
     plan::{Change, FieldChange, Plan, PlannedAction, plan},
-    spec::{RoleSpec, STEP_FUNCTIONS_FULL_ACCESS, Spec, StateMachineSpec},
+    spec::{Encryption, LogLevel, Logging, RoleSpec, STEP_FUNCTIONS_FULL_ACCESS, Spec, StateMachineSpec},
     steps::{Step, steps},
     tags::{MANAGED_BY, WORKFLOW},
+    warnings::{Heartbeats, Warning, renamed, warnings},
 };
 use crate::stepfunctions::CallError;
 
@@ -49,6 +57,8 @@ pub(crate) const ACTIVITY: &str = "activity";
 pub(crate) const ROLE: &str = "role";
 /// A managed policy on a role, in reports.
 pub(crate) const POLICY_ATTACHMENT: &str = "policy_attachment";
+/// An inline policy of a role, in reports.
+pub(crate) const INLINE_POLICY: &str = "inline_policy";
 /// A state machine, in reports.
 pub(crate) const STATE_MACHINE: &str = "state_machine";
 
@@ -59,6 +69,8 @@ pub enum Action {
     Created,
     /// It existed, and was changed.
     Updated,
+    /// It existed, could not be changed in place, and was deleted and made anew.
+    Replaced,
     /// It was as it should be.
     Unchanged,
     /// It was deleted.
@@ -70,7 +82,7 @@ pub enum Action {
 /// One step of provisioning, done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepReport {
-    /// `activity`, `role`, `policy_attachment` or `state_machine`.
+    /// `activity`, `role`, `policy_attachment`, `inline_policy` or `state_machine`.
     pub resource_type: &'static str,
     /// Its name; for an attachment the policy's ARN.
     pub resource_name: String,
@@ -106,6 +118,14 @@ pub enum ProvisionError {
     NotOwned {
         /// Its type and name.
         resource: String,
+    },
+    /// A resource would have to be deleted and made anew.
+    #[error("{resource} can't be changed in place ({fields}); it would have to be replaced")]
+    ReplaceNeeded {
+        /// Its type and name.
+        resource: String,
+        /// The fields that differ.
+        fields: String,
     },
     /// Step Functions could not assume a role that had just been made.
     #[error("Step Functions could not assume the role {role_arn} for {waited:#}")]

@@ -1,10 +1,10 @@
 //! What is there.
 
-use std::future::Future;
+use std::{collections::BTreeMap, future::Future};
 
 use super::{
-    ControlPlane, Named, ObservedRole, ObservedStateMachine, Page, Spec, Tags, activity, patience::unthrottled, policy,
-    role, state_machine,
+    ControlPlane, Encryption, Named, ObservedRole, ObservedStateMachine, Page, Spec, Tags, activity, inline_policy,
+    patience::unthrottled, policy, role, state_machine,
 };
 use crate::{
     clock::Clock,
@@ -18,31 +18,58 @@ pub struct ObservedActivity {
     pub arn: String,
     /// Its tags; `None` where the endpoint keeps none for activities, as some emulators do.
     pub tags: Option<Tags>,
+    /// Its encryption, if it is with a key of the customer's.
+    pub encryption: Option<Encryption>,
 }
 
 /// What there is of the names that a spec gives.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observed {
-    /// The activity.
-    pub activity: Option<ObservedActivity>,
+    /// The activities, by name.
+    pub activities: BTreeMap<String, ObservedActivity>,
     /// The execution role.
     pub role: Option<ObservedRole>,
     /// ARNs of the managed policies attached to the role.
     pub policies: Vec<String>,
+    /// The role's inline policies by name: JSON text.
+    pub inline_policies: BTreeMap<String, String>,
     /// The state machine, and its tags.
     pub state_machine: Option<(ObservedStateMachine, Tags)>,
 }
 
+impl Observed {
+    /// The ARN of a spec's main activity.
+    pub(super) fn activity_arn(&self, spec: &Spec) -> Option<&str> {
+        self.activities.get(&spec.activity_name).map(|activity| activity.arn.as_str())
+    }
+
+    /// Any ARN that AWS gave for what is there: it tells partition and account.
+    pub(super) fn near(&self) -> Option<&str> {
+        let activity = self.activities.values().next().map(|activity| activity.arn.as_str());
+        let role = || self.role.as_ref().map(|role| role.arn.as_str());
+        let machine = || self.state_machine.as_ref().map(|(machine, _)| machine.arn.as_str());
+        activity.or_else(role).or_else(machine)
+    }
+}
+
 /// Looks for a spec's resources by name. Only reads. Waits out throttling, for half a minute at most for each call.
 pub async fn observe(control: &dyn ControlPlane, clock: &dyn Clock, spec: &Spec) -> Result<Observed, CallError> {
-    let activity = activity::observe(control, clock, &spec.activity_name).await?;
+    let mut activities = BTreeMap::new();
+    for name in spec.activity_names() {
+        if let Some(activity) = activity::observe(control, clock, name).await? {
+            activities.insert(name.to_owned(), activity);
+        }
+    }
     let role = role::observe(control, clock, &spec.role.name).await?;
-    let policies = match &role {
-        Some(_) => policy::observe(control, clock, &spec.role.name).await?,
-        None => Vec::new(),
+    let (policies, inline_policies) = match &role {
+        Some(_) => (
+            policy::observe(control, clock, &spec.role.name).await?,
+            inline_policy::observe(control, clock, &spec.role.name).await?,
+        ),
+        None => Default::default(),
     };
     let state_machine = state_machine::observe(control, clock, &spec.state_machine.name).await?;
-    Ok(Observed { activity, role, policies, state_machine })
+    Ok(Observed { activities, role, policies, inline_policies, state_machine })
 }
 
 /// What a call found, or nothing if there is no such thing.

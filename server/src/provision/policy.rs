@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 
 use super::{
-    Change, ControlPlane, POLICY_ATTACHMENT, ProvisionError, Spec, StepReport,
-    apply::Job,
+    Change, ControlPlane, POLICY_ATTACHMENT, ProvisionError, Spec,
+    apply::{Job, Progress},
     observe::{all, found},
     patience::{Patience, unthrottled},
     plan,
@@ -55,12 +55,7 @@ pub(super) fn changes(desired: &[String], observed: &[String]) -> Vec<(String, C
     wanted.chain(unwanted).collect()
 }
 
-pub(super) async fn apply(
-    job: &Job<'_>,
-    near: &str,
-    observed: &[String],
-    mut report: impl FnMut(StepReport),
-) -> Result<(), ProvisionError> {
+pub(super) async fn apply(job: &Job<'_>, near: &str, observed: &[String]) -> Result<(), ProvisionError> {
     let &Job { control, clock, spec, .. } = job;
     let role = spec.role.name.as_str();
     for (arn, change) in changes(&desired(spec, Some(near)), observed) {
@@ -69,9 +64,9 @@ pub(super) async fn apply(
             Change::Delete => {
                 found(unthrottled(clock, || control.detach_policy(role, &arn)).await)?;
             }
-            Change::Update(_) | Change::Unchanged => {}
+            Change::Update(_) | Change::Replace(_) | Change::Unchanged => {}
         }
-        report(plan::report(POLICY_ATTACHMENT, &arn, None, &change));
+        (job.tell)(Progress::Done(plan::report(POLICY_ATTACHMENT, &arn, None, &change)));
     }
     Ok(())
 }

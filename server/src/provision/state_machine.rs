@@ -5,9 +5,10 @@ use std::future::Future;
 use jiff::SignedDuration;
 
 use super::{
-    Change, ControlPlane, FieldChange, ObservedStateMachine, ProvisionError, STATE_MACHINE, StepReport, Tags,
+    Change, ControlPlane, FieldChange, MachineInput, ObservedStateMachine, ProvisionError, STATE_MACHINE, Settings,
+    Spec, Tags,
     activity::tags_of_new,
-    apply::Job,
+    apply::{Job, Progress},
     definition,
     observe::{arn_of, found},
     patience::{Patience, unthrottled},
@@ -26,8 +27,21 @@ const SETTLE: SignedDuration = SignedDuration::from_secs(10);
 pub(super) struct Desired<'a> {
     pub(super) definition: &'a str,
     pub(super) role_arn: &'a str,
+    pub(super) settings: &'a Settings,
     /// Whether the role is so new that Step Functions may not know of it yet.
     pub(super) fresh_role: bool,
+}
+
+impl<'a> Desired<'a> {
+    fn input(&self) -> MachineInput<'a> {
+        MachineInput { definition: self.definition, role_arn: self.role_arn, settings: self.settings }
+    }
+}
+
+/// The settings that a spec asks for.
+pub(super) fn settings(spec: &Spec) -> Settings {
+    let machine = &spec.state_machine;
+    Settings { logging: machine.logging.clone(), tracing: machine.tracing, encryption: spec.encryption.clone() }
 }
 
 pub(super) async fn observe(
@@ -58,22 +72,43 @@ pub(super) fn changes(
     machine: &ObservedStateMachine,
     definition: Option<&str>,
     role_arn: Option<&str>,
+    settings: &Settings,
 ) -> Vec<FieldChange> {
     let later = |field: &str| FieldChange { field: field.to_owned(), from: None, to: None };
     let mut changes = match definition {
         Some(definition) => definition::differences("definition", &machine.definition, definition),
         None => vec![later("definition")],
     };
-    match role_arn {
-        Some(role_arn) if role_arn == machine.role_arn => {}
-        Some(role_arn) => changes.push(FieldChange {
-            field: "role_arn".to_owned(),
-            from: Some(machine.role_arn.clone()),
-            to: Some(role_arn.to_owned()),
-        }),
-        None => changes.push(later("role_arn")),
-    }
+    changes.extend(match role_arn {
+        Some(role_arn) => plan::field("role_arn", Some(&machine.role_arn), Some(&role_arn.to_owned())),
+        None => vec![later("role_arn")],
+    });
+    changes.extend(setting_changes(&machine.settings, settings));
     changes
+}
+
+pub(super) fn setting_changes(from: &Settings, to: &Settings) -> Vec<FieldChange> {
+    let group = |settings: &Settings| settings.logging.as_ref().map(|logging| logging.log_group_arn.clone());
+    let level = |settings: &Settings| settings.logging.as_ref().map_or("OFF", |logging| logging.level.name());
+    let data = |settings: &Settings| settings.logging.as_ref().is_some_and(|logging| logging.include_execution_data);
+    [
+        plan::field("logging.level", Some(&level(from)), Some(&level(to))),
+        plan::field("logging.log_group_arn", group(from).as_ref(), group(to).as_ref()),
+        plan::field("logging.include_execution_data", Some(&data(from)), Some(&data(to))),
+        plan::field("tracing", Some(&from.tracing), Some(&to.tracing)),
+        plan::encryption(from.encryption.as_ref(), to.encryption.as_ref()),
+    ]
+    .concat()
+}
+
+/// Refuses one that can't wait for people.
+pub(super) fn check_standard(machine: &ObservedStateMachine) -> Result<(), ProvisionError> {
+    if machine.standard {
+        return Ok(());
+    }
+    let problem = "a state machine of that name is of type EXPRESS: its executions end after five minutes and can't wait \
+                   for an activity, and the type is for good; choose another name";
+    Err(ProvisionError::field("state_machine.name", problem))
 }
 
 /// Asks Step Functions about a user's definition before anything is built on it.
@@ -95,14 +130,14 @@ pub(super) async fn apply(
     job: &Job<'_>,
     observed: Option<(ObservedStateMachine, Tags)>,
     desired: &Desired<'_>,
-) -> Result<(String, StepReport), ProvisionError> {
+) -> Result<String, ProvisionError> {
     let &Job { control, clock, spec, .. } = job;
     let name = spec.state_machine.name.as_str();
     match observed.filter(|(machine, _)| !machine.deleting) {
         Some((machine, tags)) => update(job, machine, tags, desired).await,
         None => {
             let tags = tags::desired(spec);
-            let create = || control.create_state_machine(name, desired.definition, desired.role_arn, &tags);
+            let create = || control.create_state_machine(name, desired.input(), &tags);
             match once_ready(job, desired, create).await {
                 Ok((arn, waited)) => created(job, arn, waited, desired).await,
                 // It was there all along: lists learn late.
@@ -129,20 +164,22 @@ async fn created(
     arn: String,
     waited: Option<SignedDuration>,
     desired: &Desired<'_>,
-) -> Result<(String, StepReport), ProvisionError> {
+) -> Result<String, ProvisionError> {
     let &Job { control, clock, spec, .. } = job;
     let tags = tags_of_new(job, &arn).await?;
     let machine = found(unthrottled(clock, || control.describe_state_machine(&arn)).await)?;
     let ours = tags.as_ref().is_none_or(|tags| tags::owned(tags, &spec.name));
     let same = |machine: &ObservedStateMachine| {
-        machine.standard && changes(machine, Some(desired.definition), Some(desired.role_arn)).is_empty()
+        let changes = changes(machine, Some(desired.definition), Some(desired.role_arn), desired.settings);
+        machine.standard && changes.is_empty()
     };
     match (machine, tags) {
         (Some(machine), Some(tags)) if !ours || !same(&machine) => update(job, machine, tags, desired).await,
         _ => {
             let mut report = plan::report(STATE_MACHINE, &spec.state_machine.name, Some(&arn), &Change::Create);
             report.detail = waited.map(told_wait);
-            Ok((arn, report))
+            (job.tell)(Progress::Done(report));
+            Ok(arn)
         }
     }
 }
@@ -152,33 +189,30 @@ async fn update(
     machine: ObservedStateMachine,
     observed_tags: Tags,
     desired: &Desired<'_>,
-) -> Result<(String, StepReport), ProvisionError> {
+) -> Result<String, ProvisionError> {
     let &Job { control, clock, spec, .. } = job;
     let name = spec.state_machine.name.as_str();
-    tags::check_owner(&observed_tags, spec, job.adopt, STATE_MACHINE, name)?;
-    if !machine.standard {
-        let problem =
-            "a state machine of that name is of type EXPRESS, which can't wait for people; choose another name";
-        return Err(ProvisionError::field("state_machine.name", problem));
-    }
+    tags::check_owner(&observed_tags, spec, job.options.adopt, STATE_MACHINE, name)?;
+    check_standard(&machine)?;
     let missing = tags::missing(&observed_tags, spec);
     if !missing.is_empty() {
         unthrottled(clock, || control.tag_resource(&machine.arn, &missing)).await?;
     }
     let mut all = tags::changes(&observed_tags, spec);
-    let changes = changes(&machine, Some(desired.definition), Some(desired.role_arn));
+    let changes = changes(&machine, Some(desired.definition), Some(desired.role_arn), desired.settings);
     let mut waited = None;
     if !changes.is_empty() {
-        let update = || control.update_state_machine(&machine.arn, desired.definition, desired.role_arn);
+        let update = || control.update_state_machine(&machine.arn, desired.input());
         (_, waited) = once_ready(job, desired, update).await?;
         all.extend(changes);
     }
-    let mut report = plan::report(STATE_MACHINE, name, Some(&machine.arn), &tags::update(all));
+    let mut report = plan::report(STATE_MACHINE, name, Some(&machine.arn), &plan::update(all));
     if let (Some(waited), Some(detail)) = (waited, &mut report.detail) {
         detail.push_str("; ");
         detail.push_str(&told_wait(waited));
     }
-    Ok((machine.arn, report))
+    (job.tell)(Progress::Done(report));
+    Ok(machine.arn)
 }
 
 fn told_wait(waited: SignedDuration) -> String {
@@ -205,6 +239,11 @@ where
         };
         match error.code.as_deref() {
             Some("AccessDeniedException") if desired.fresh_role => {
+                if !refused {
+                    let most = ROLE_KNOWN.as_secs();
+                    let what = format!("Step Functions can't assume the new role yet; waiting up to {most} s");
+                    (job.tell)(Progress::Waiting(what));
+                }
                 refused = true;
                 if !for_role.wait().await {
                     let role_arn = desired.role_arn.to_owned();

@@ -1,6 +1,6 @@
 //! Tags: whose a resource is.
 
-use super::{Change, FieldChange, ProvisionError, Spec, Tags};
+use super::{FieldChange, ProvisionError, Spec, Tags};
 
 /// Marks what this program made.
 pub const MANAGED_BY: (&str, &str) = ("approve:managed-by", "approve");
@@ -54,9 +54,4 @@ pub(super) fn changes(observed: &Tags, spec: &Spec) -> Vec<FieldChange> {
         field: format!("tags.{key}"),
     };
     missing(observed, spec).into_iter().map(change).collect()
-}
-
-/// An update for these reasons, or none.
-pub(super) fn update(reasons: Vec<FieldChange>) -> Change {
-    if reasons.is_empty() { Change::Unchanged } else { Change::Update(reasons) }
 }

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Action, Change, ControlPlane as _, ProvisionError, SdkControlPlane, Spec, StepReport, Tags, apply, destroy,
-    fake::Fake, observe, plan, steps,
+    Action, Change, ControlPlane as _, Options, Progress, ProvisionError, SdkControlPlane, Spec, StepReport, Tags,
+    apply, destroy, fake::Fake, observe, plan, steps,
 };
 use crate::{
     stepfunctions::{ExecutionStatus, Failure, Sdk, StepFunctions as _, local_config},
@@ -46,7 +46,13 @@ async fn applied(
 ) -> Result<(WorkflowRecord, Vec<StepReport>), ProvisionError> {
     let mut reports = Vec::new();
     let control = SdkControlPlane::new(config);
-    let outputs = apply(&control, &*Fake::new().clock, spec, adopt, |report| reports.push(report)).await?;
+    let done = |event| {
+        if let Progress::Done(report) = event {
+            reports.push(report)
+        }
+    };
+    let options = Options { adopt, ..Options::default() };
+    let outputs = apply(&control, &*Fake::new().clock, spec, options, done).await?;
     let record = WorkflowRecord {
         name: spec.name.clone(),
         spec: spec.clone(),
@@ -73,7 +79,7 @@ async fn whole_life_of_a_workflow() {
     let mut spec = Spec::named("WholeLife");
     let (record, reports) = applied(config, &spec, false).await.unwrap();
     assert_eq!(actions(&reports), [Action::Created; 4], "{reports:?}");
-    assert_eq!(steps(&record.definition, &record.activity_arn).len(), 1);
+    assert_eq!(steps(&record.definition, &spec.activity_arns(&record.activity_arn)).len(), 1);
 
     let (again, reports) = applied(config, &spec, false).await.unwrap();
     assert_eq!(actions(&reports), [Action::Unchanged; 4], "{reports:?}");
@@ -154,7 +160,7 @@ async fn apply_and_destroy_converge_through_a_storm() {
         let (control, clock, spec) = (SdkControlPlane::new(&local.config), Fake::new().clock, Spec::reference());
         let mut failures = 0;
         let outputs = loop {
-            match apply(&control, &*clock, &spec, false, |_| {}).await {
+            match apply(&control, &*clock, &spec, Options::default(), |_| {}).await {
                 Ok(outputs) => break outputs,
                 Err(ProvisionError::Call(error)) if error.failure == Failure::Unknown => failures += 1,
                 Err(error) => panic!("seed {seed}: {error:?}"),
@@ -205,7 +211,8 @@ async fn faults_of_the_wire_are_classified() {
 async fn a_role_that_stays_unknown_is_told_after_a_minute() {
     let local = Local::start(|options| options.role_propagation = Duration::from_secs(3_600)).await;
     let clock = Fake::new().clock;
-    let outcome = apply(&SdkControlPlane::new(&local.config), &*clock, &Spec::reference(), false, |_| {}).await;
+    let outcome =
+        apply(&SdkControlPlane::new(&local.config), &*clock, &Spec::reference(), Options::default(), |_| {}).await;
     let Err(ProvisionError::RoleNotAssumable { source, waited, .. }) = outcome else { panic!("{outcome:?}") };
     assert_eq!((source.operation, waited.as_secs()), ("CreateStateMachine", 60));
     local.stop().await;
@@ -240,7 +247,7 @@ async fn what_another_made_is_refused_and_may_be_adopted() {
     let local = Local::start(|_| {}).await;
     let spec = Spec::reference();
     let control = SdkControlPlane::new(&local.config);
-    control.create_activity(&spec.activity_name, &Tags::new()).await.unwrap();
+    control.create_activity(&spec.activity_name, None, &Tags::new()).await.unwrap();
     let error = applied(&local.config, &spec, false).await.unwrap_err();
     assert!(
         matches!(&error, ProvisionError::NotOwned { resource } if resource.contains("HumanApprovalActivity")),

@@ -64,12 +64,14 @@ impl Drop for Closed<'_> {
 /// abandon: then Step Functions hands it out again after a heartbeat interval.
 pub(super) async fn take(shared: &Shared, activity_arn: &str, task: ActivityTask, abandon: &CancellationToken) {
     let workflows = shared.workflows.all();
-    let Some(workflow) = workflows.values().find(|workflow| workflow.record.activity_arn == activity_arn) else {
+    let Some(workflow) =
+        workflows.values().find(|workflow| workflow.activity_arns.iter().any(|arn| arn == activity_arn))
+    else {
         // The workflow was destroyed while the poll was open.
         warn!(activity = activity_arn, "took a task of an activity that no workflow has; leaving it to time out");
         return;
     };
-    let input = parse_task_input(&task.input, &workflow.step_defaults());
+    let input = parse_task_input(&task.input, &workflow.step_defaults(activity_arn));
     let heartbeat = workflow.heartbeat(input.request.source.state_name.as_deref());
     let beats = async {
         loop {

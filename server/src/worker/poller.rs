@@ -51,14 +51,13 @@ fn follow(
     abandon: &CancellationToken,
 ) {
     active.retain(|arn, activity| {
-        let keep = wanted.values().any(|workflow| workflow.record.activity_arn == *arn);
+        let keep = wanted.values().any(|workflow| workflow.activity_arns.contains(arn));
         if !keep {
             activity.stop.cancel();
         }
         keep
     });
-    for workflow in wanted.values() {
-        let arn = &workflow.record.activity_arn;
+    for arn in wanted.values().flat_map(|workflow| &workflow.activity_arns) {
         if active.contains_key(arn) {
             continue;
         }

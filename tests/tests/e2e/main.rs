@@ -10,6 +10,7 @@ mod lifecycle;
 mod localstack;
 mod logs;
 mod main_job;
+mod provisioning;
 mod readme;
 mod restart;
 mod shutdown;

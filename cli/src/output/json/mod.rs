@@ -5,6 +5,7 @@ mod access;
 mod approval;
 mod execution;
 mod explain;
+mod plan;
 mod rule;
 mod workflow;
 
@@ -21,6 +22,7 @@ pub(crate) use self::{
     approval::ApprovalJson,
     execution::ExecutionJson,
     explain::{CheckJson, ExplanationJson},
+    plan::PlanJson,
     rule::RuleJson,
     workflow::{StepJson, WorkflowJson},
 };

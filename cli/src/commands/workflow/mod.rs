@@ -1,8 +1,9 @@
-use std::path::Path;
+//! `workflow …`, one file per command that does more than call and print.
 
-use approve_client::{ApplyEvent, Client, proto::Workflow};
-use futures::TryStreamExt;
-use serde::Serialize;
+mod apply;
+mod plan;
+
+use approve_client::{ApplyOptions, Client, proto::Workflow};
 
 use crate::{
     args::WorkflowCommand,
@@ -13,19 +14,15 @@ use crate::{
         json::{StepJson, WorkflowJson},
         workflow as render,
     },
-    spec,
 };
-
-#[derive(Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-enum ApplyJson<'a> {
-    Step { step: StepJson<'a> },
-    Applied { workflow: Box<WorkflowJson<'a>> },
-}
 
 pub(crate) async fn run(context: &Context, command: WorkflowCommand) -> Result<Exit, Failure> {
     match command {
-        WorkflowCommand::Apply { spec, adopt } => apply(context, &spec, adopt).await,
+        WorkflowCommand::Plan { spec } => plan::plan(context, &spec).await,
+        WorkflowCommand::Apply { spec, adopt, replace } => {
+            apply::run(context, &spec, ApplyOptions::new().adopt(adopt).replace(replace)).await
+        }
+        WorkflowCommand::Drift { name } => plan::drift(context, name).await,
         WorkflowCommand::Get { name } => {
             let workflow = context.connect().await?.get_workflow(name).await?;
             print(context, &workflow)?;
@@ -46,33 +43,6 @@ pub(crate) async fn run(context: &Context, command: WorkflowCommand) -> Result<E
             Ok(Exit::Ok)
         }
     }
-}
-
-async fn apply(context: &Context, path: &Path, adopt: bool) -> Result<Exit, Failure> {
-    let spec = spec::read(path)?;
-    let client = context.connect().await?;
-    let mut events = client.apply_workflow(spec, adopt);
-    while let Some(event) = events.try_next().await? {
-        match event {
-            ApplyEvent::Step(step) if context.json() => {
-                let step = StepJson::from(&step);
-                context.out.print_json_line(&ApplyJson::Step { step })?;
-            }
-            ApplyEvent::Step(step) => {
-                context.out.print(&render::step(&step, context.out.style))?;
-            }
-            ApplyEvent::Applied(workflow) if context.json() => {
-                let workflow = Box::new(WorkflowJson::from(&*workflow));
-                context.out.print_json_line(&ApplyJson::Applied { workflow })?;
-            }
-            ApplyEvent::Applied(workflow) => {
-                context.out.print("\n")?;
-                print(context, &workflow)?;
-            }
-            _ => {}
-        }
-    }
-    Ok(Exit::Ok)
 }
 
 async fn list(context: &Context, client: Client) -> Result<Exit, Failure> {
