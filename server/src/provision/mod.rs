@@ -15,9 +15,12 @@ mod definition;
 mod destroy;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod full_tests;
 mod inline_policy;
 mod observe;
 mod patience;
+pub mod permissions;
 mod placeholders;
 mod plan;
 mod policy;
