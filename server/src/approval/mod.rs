@@ -323,10 +323,16 @@ impl Approval {
         self.delivery.state == DeliveryState::Recorded && self.task.state == TaskState::Open
     }
 
-    /// When the state was entered, as far as it is known: what its times count from.
+    /// What its times count from: when the state was entered, which is the task's own word, but not after it was made.
     #[must_use]
     pub fn since(&self) -> Timestamp {
-        self.request.source.state_entered.unwrap_or(self.created)
+        self.request.source.state_entered.map_or(self.created, |entered| entered.min(self.created))
+    }
+
+    /// What the times count from that let more people decide: not before it was made, whatever the task says.
+    #[must_use]
+    pub fn granting_since(&self) -> Timestamp {
+        self.request.source.state_entered.map_or(self.created, |entered| entered.max(self.created))
     }
 
     /// When something is due that comes with time alone: its deadline, a reminder, an escalation, the end of a hold or
@@ -337,9 +343,10 @@ impl Approval {
             return None;
         }
         let rule = &self.request.rule;
-        let after = |after: SignedDuration| self.since().checked_add(after).ok();
-        let reminder = rule.reminders_in_order().get(self.reminders).copied().and_then(after);
-        let escalation = rule.escalations_in_order().get(self.escalations).and_then(|next| after(next.after));
+        let reminder = rule.reminders_in_order().get(self.reminders).copied();
+        let reminder = reminder.and_then(|after| self.since().checked_add(after).ok());
+        let escalation = rule.escalations_in_order().get(self.escalations).map(|next| next.after);
+        let escalation = escalation.and_then(|after| self.granting_since().checked_add(after).ok());
         let assignment = self.assignment.as_ref().map(|assignment| assignment.until);
         let hold = self.hold.as_ref().and_then(|hold| hold.until);
         [self.expires, reminder, escalation, assignment, hold].into_iter().flatten().min()

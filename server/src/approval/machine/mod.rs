@@ -288,7 +288,8 @@ pub struct Transition {
     pub events: Vec<Event>,
 }
 
-/// A new approval, from a task that was understood. Its deadline counts from the state's entered time.
+/// A new approval, from a task that was understood. Its deadline counts from the state's entered time. That is the task's
+/// own word: it neither puts a deadline off, nor brings one forward that approves.
 #[must_use]
 pub fn create(
     uuid: Uuid,
@@ -298,7 +299,9 @@ pub fn create(
     refused_identity: Option<String>,
     now: Timestamp,
 ) -> Transition {
-    let from = request.source.state_entered.unwrap_or(task.taken);
+    let entered = request.source.state_entered.unwrap_or(task.taken);
+    let rule = &request.rule;
+    let from = if rule.approves(&rule.on_expiry) { entered.max(task.taken) } else { entered.min(task.taken) };
     let expires = request.rule.expire_after.and_then(|after| from.checked_add(after).ok());
     let approval = Approval {
         id: ApprovalId::from_uuid(uuid),

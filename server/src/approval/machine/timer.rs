@@ -12,12 +12,12 @@ pub(super) fn ring(next: &mut Approval, now: Timestamp) -> Result<Vec<Event>, Re
     if next.expires.is_some_and(|deadline| deadline <= now) {
         return Ok(expire(next, now));
     }
-    let since = next.since();
-    let due = |after: SignedDuration| since.checked_add(after).ok().filter(|at| *at <= now);
+    let due = |since: Timestamp, after: SignedDuration| since.checked_add(after).ok().filter(|at| *at <= now);
+    let (since, granting_since) = (next.since(), next.granting_since());
     let by = Principal::system("timer");
     let mut events: Vec<(Timestamp, Event)> = Vec::new();
     let rule = &next.request.rule;
-    let reminders: Vec<_> = rule.reminders_in_order().into_iter().map_while(due).collect();
+    let reminders: Vec<_> = rule.reminders_in_order().into_iter().map_while(|after| due(since, after)).collect();
     if let Some(last) = reminders.last()
         && reminders.len() > next.reminders
     {
@@ -26,7 +26,7 @@ pub(super) fn ring(next: &mut Approval, now: Timestamp) -> Result<Vec<Event>, Re
     }
     let mut escalations = 0;
     for (escalation, at) in
-        rule.escalations_in_order().into_iter().map_while(|escalation| Some((escalation, due(escalation.after)?)))
+        rule.escalations_in_order().into_iter().map_while(|escalation| Some((escalation, due(granting_since, escalation.after)?)))
     {
         escalations += 1;
         if escalations > next.escalations {

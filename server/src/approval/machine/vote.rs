@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Event, Refusal, finish, must_be_pending};
-use crate::approval::{Approval, Decision, Person, Principal, Status, Verdict, Vote};
+use crate::approval::{Approval, Decision, Person, Principal, Rule, StageOrder, Status, Verdict, Vote};
 
 /// What somebody decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +95,8 @@ pub(in crate::approval) fn cast(
 
 /// Puts a vote in the place of those that it replaces, and sees what it comes to.
 fn count(next: &mut Approval, vote: Vote) -> Vec<Event> {
-    let mut replaced: Vec<_> = next.votes.extract_if(.., |known| replaces(&vote, known)).collect();
+    let rule = &next.request.rule;
+    let mut replaced: Vec<_> = next.votes.extract_if(.., |known| replaces(rule, &vote, known)).collect();
     let last = replaced.pop();
     // More than one only where a person had approved several stages, each by a vote of its own, and now rejects.
     let mut events: Vec<_> =
@@ -131,9 +132,11 @@ fn count(next: &mut Approval, vote: Vote) -> Vec<Event> {
 
 /// One vote for each person; where people may repeat, and stages follow each other, one for each person and stage. A
 /// person is either for it or against it.
-fn replaces(vote: &Vote, known: &Vote) -> bool {
+fn replaces(rule: &Rule, vote: &Vote, known: &Vote) -> bool {
+    let one_each = !rule.allow_repeat_approvers || rule.order == StageOrder::Parallel;
     known.voter == vote.voter
-        && (vote.decision != known.decision
+        && (one_each
+            || vote.decision != known.decision
             || vote.decision == Decision::Reject
             || vote.stages.iter().any(|stage| known.stages.contains(stage)))
 }

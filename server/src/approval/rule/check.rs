@@ -200,6 +200,9 @@ impl Rule {
         if found.is_empty() && !self.allow_repeat_approvers {
             self.check_seats(&approving, found);
         }
+        if !found.is_empty() {
+            return;
+        }
         let rejecting: Option<BTreeSet<_>> =
             named.into_iter().collect::<Option<Vec<_>>>().map(|all| all.into_iter().flatten().collect());
         if let Some(rejecting) = rejecting

@@ -117,6 +117,9 @@ impl Rule {
             }
             rule.on_expiry = action;
         }
+        if self.approves(&rule.on_expiry) && rule.expire_after != self.expire_after {
+            return refused("expire_after", "a task can't bring an approval by a timeout forward");
+        }
         if let Some(action) = asked.on_reject {
             if action == RejectAction::Output && self.on_reject != RejectAction::Output {
                 return refused(
@@ -163,7 +166,7 @@ impl Rule {
     }
 
     /// Whether an expiry would approve.
-    fn approves(&self, action: &ExpiryAction) -> bool {
+    pub(in crate::approval) fn approves(&self, action: &ExpiryAction) -> bool {
         match action {
             ExpiryAction::Expire | ExpiryAction::Reject => false,
             ExpiryAction::Approve => true,

@@ -1,5 +1,7 @@
 //! What holds for whatever happens.
 
+mod rules;
+
 use std::sync::Arc;
 
 use jiff::SignedDuration;
