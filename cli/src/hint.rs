@@ -25,11 +25,10 @@ fn for_reason(reason: &Reason, error: &Error) -> Vec<String> {
         Reason::LimitExceeded => one("try again in a moment, or ask for less at once"),
         Reason::NotAnApprover => one("who may decide, explain tells; who you are, whoami"),
         Reason::StageNotOpen => one("which stages there are and what they need, explain tells"),
-        Reason::OnHold => on_hold(error).into_iter().collect(),
-        Reason::Claimed => claimed(error).into_iter().collect(),
-        Reason::OutcomeUnknown => {
-            let outcomes = error.metadata("outcomes").filter(|outcomes| !outcomes.is_empty());
-            one(&outcomes.map_or("its rule has no outcomes".into(), |outcomes| format!("its rule has {outcomes}")))
+        Reason::OnHold => one("until when and why, show tells; an operator's hold ends with resume"),
+        Reason::Claimed => one("whoever has it, or an operator, may release it"),
+        Reason::OutcomeUnknown if error.metadata("outcomes").is_none_or(str::is_empty) => {
+            one("its rule has no outcomes; use --approve or --reject")
         }
         Reason::ResponseInvalid => one("what it has to fit, show tells"),
         Reason::NotTheRequester => one("whoever asked for it, or an operator, may cancel it"),
@@ -61,24 +60,6 @@ fn decided(error: &Error) -> Option<String> {
     let by = error.metadata("decided_by").filter(|by| !by.is_empty()).map(|by| format!(" by {by}")).unwrap_or_default();
     let at = error.metadata("decided_at").filter(|at| !at.is_empty()).map(|at| format!(" at {at}")).unwrap_or_default();
     Some(format!("it was {status}{by}{at}"))
-}
-
-fn on_hold(error: &Error) -> Option<String> {
-    let until = error.metadata("until").filter(|until| !until.is_empty());
-    let reason = error.metadata("reason").filter(|reason| !reason.is_empty());
-    match (until, reason) {
-        (None, None) => None,
-        (Some(until), None) => Some(format!("it is held until {until}")),
-        (None, Some(reason)) => Some(format!("it is held: {reason}")),
-        (Some(until), Some(reason)) => Some(format!("it is held until {until}: {reason}")),
-    }
-}
-
-fn claimed(error: &Error) -> Option<String> {
-    let assignee = error.metadata("assignee")?;
-    let until = error.metadata("until").filter(|until| !until.is_empty());
-    let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-    Some(format!("{assignee} has it in hand{until}; they may release it, or an operator"))
 }
 
 fn ambiguous(error: &Error) -> Vec<String> {

@@ -45,7 +45,7 @@ impl When {
     /// A span counts into the past.
     pub(crate) fn ago(self) -> Option<SystemTime> {
         match self {
-            Self::Span(span) => SystemTime::now().checked_sub(span),
+            Self::Span(span) => this_second().checked_sub(span),
             Self::At(time) => time.try_into().ok(),
         }
     }
@@ -53,10 +53,16 @@ impl When {
     /// A span counts into the future.
     pub(crate) fn ahead(self) -> Option<SystemTime> {
         match self {
-            Self::Span(span) => SystemTime::now().checked_add(span),
+            Self::Span(span) => this_second().checked_add(span),
             Self::At(time) => time.try_into().ok(),
         }
     }
+}
+
+/// Nobody who says "2h" means fractions of a second.
+fn this_second() -> SystemTime {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs())
 }
 
 #[cfg(test)]

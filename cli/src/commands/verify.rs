@@ -99,8 +99,12 @@ fn in_words(report: &Report) -> String {
         0 => "no events".to_owned(),
         n => format!("{}, {} to {}", count(n, "event"), report.first, report.last),
     };
-    let mut words = format!("verified: {events}; {payloads}; {}", count(report.anchors, "anchor"));
-    words += if report.anchors == 1 { " agrees" } else { " agree" };
+    let mut words = format!("verified: {events}; {payloads}");
+    match report.anchors {
+        0 => {}
+        1 => words += "; 1 anchor agrees",
+        n => words += &format!("; {n} anchors agree"),
+    }
     if report.anchors_before > 0 {
         words += &format!("; {} of events before these", count(report.anchors_before, "anchor"));
     }

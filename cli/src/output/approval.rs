@@ -134,10 +134,12 @@ pub(crate) fn facts(approval: &Approval, now: &Now, style: Style) -> String {
     }
     fact("labels", labels(approval));
     if let Some(rule) = &approval.rule {
-        fact("rule", rule::in_words(rule, !approval.requester.is_empty(), now));
+        for (name, line) in named("rule", rule::in_words(rule, !approval.requester.is_empty(), now)) {
+            fact(name, line);
+        }
     }
-    for (at, line) in progress::lines(approval, now).into_iter().enumerate() {
-        fact(if at == 0 { "progress" } else { "" }, line);
+    for (name, line) in named("progress", progress::lines(approval, now)) {
+        fact(name, line);
     }
     fact("delivery", delivery::line(approval, now, style));
     fact("task", delivery::task(approval));
@@ -169,6 +171,11 @@ pub(crate) fn facts(approval: &Approval, now: &Now, style: Style) -> String {
     page += &section("Input", style);
     page += &json_block(&approval.input_json);
     page
+}
+
+/// The first line has the name, those after it have none.
+pub(crate) fn named(name: &str, lines: Vec<String>) -> impl Iterator<Item = (&str, String)> {
+    std::iter::once(name).chain(std::iter::repeat("")).zip(lines)
 }
 
 fn status_line(approval: &Approval, now: &Now, style: Style) -> String {

@@ -13,8 +13,18 @@ use super::{
 /// How many freezes are told.
 const FREEZES: usize = 3;
 
-/// A rule in words: "2 approvals from group:finance; the requester may not approve".
-pub(crate) fn in_words(rule: &Rule, has_requester: bool, now: &Now) -> String {
+/// How long a rule on one line may be.
+const LINE: usize = 100;
+
+/// A rule in words: "2 approvals from group:finance; the requester may not approve". One line if it is short, else a
+/// line for each part.
+pub(crate) fn in_words(rule: &Rule, has_requester: bool, now: &Now) -> Vec<String> {
+    let parts = parts(rule, has_requester, now);
+    let line = parts.join("; ");
+    if line.chars().count() <= LINE { vec![line] } else { parts }
+}
+
+fn parts(rule: &Rule, has_requester: bool, now: &Now) -> Vec<String> {
     let mut parts = vec![stages(rule)];
     if rule.allow_repeat_approvers && rule.stages.len() > 1 {
         parts.push("one person may approve in several stages".into());
@@ -55,7 +65,7 @@ pub(crate) fn in_words(rule: &Rule, has_requester: bool, now: &Now) -> String {
     if rule.trust_task_input {
         parts.push("a task's own rule takes the place of this one".into());
     }
-    parts.join("; ")
+    parts
 }
 
 /// The time limit that the rule itself sets.

@@ -12,7 +12,7 @@ fn now() -> Now {
 }
 
 fn words(rule: &Rule, has_requester: bool) -> String {
-    in_words(rule, has_requester, &now())
+    parts(rule, has_requester, &now()).join("; ")
 }
 
 #[test]
@@ -86,6 +86,9 @@ fn all_that_a_rule_may_say_is_told() {
          nobody decides from 2026-03-06 12:00 to 2026-03-07 12:00, but for group:oncall (year's end); 1 more such time; \
          later at the deadline; a task's own rule takes the place of this one"
     );
+    // On one line as long as it is short.
+    assert_eq!(in_words(&rule, false, &now()).len(), 12);
+    assert_eq!(in_words(&Rule::default(), true, &now()), ["1 approval from anyone; the requester may not approve"]);
     rule.stage_order = StageOrder::Parallel.into();
     assert!(words(&rule, false).contains("(finance) and 1 approval from group:legal"));
     assert_eq!(outcome_label(Some(&rule), "later"), "Not\\u{7}now (later)");

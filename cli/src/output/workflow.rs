@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use approve_client::proto::{ResourceAction, ResourceStep, Workflow};
 use comfy_table::Cell;
 
-use super::{names::Name, rule, style::Style, table::Columns, text, time::Now};
+use super::{approval, names::Name, rule, style::Style, table::Columns, text, time::Now};
 
 pub(crate) fn table(workflows: &[Workflow], now: &Now, style: Style) -> String {
     let mut columns = Columns::new(style, &["NAME", "STATE MACHINE", "APPLIED"]);
@@ -55,7 +55,9 @@ pub(crate) fn facts(workflow: &Workflow, now: &Now, style: Style) -> String {
     fact("key", spec.encryption.as_ref().map_or("", |encryption| &encryption.kms_key_id));
     let default = Default::default();
     let rule = spec.rule.as_ref().unwrap_or(&default);
-    fact("rule", &rule::in_words(rule, true, now));
+    for (name, line) in approval::named("rule", rule::in_words(rule, true, now)) {
+        fact(name, &line);
+    }
     if let Some(limit) = rule::limit(rule) {
         fact("time limit", &limit);
     }

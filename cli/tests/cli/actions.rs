@@ -54,7 +54,7 @@ fn what_goes_wrong_says_what_to_do() {
     let server = Running::start();
     server.fake.approvals.lock().unwrap()[0].assignment = Some(approve_proto::v1::Assignment::default());
     for (args, code, said) in [
-        (vec!["claim", "one"], 5, "user:bo has it in hand until 2026-03-01T12:00:00Z"),
+        (vec!["claim", "one"], 5, "whoever has it, or an operator, may release it"),
         (vec!["claim", "one", "--for", "soon"], 2, "not a time such as"),
         (vec!["claim", "none"], 3, "list --status all"),
         (vec!["cancel", "one"], 2, "--reason"),

@@ -113,10 +113,7 @@ fn an_export_is_verified_without_a_server_and_what_was_touched_is_named() {
         |more: &[&str]| offline.run(&[&["audit", "verify", &path, "--server", "http://127.0.0.1:1"], more].concat());
     let ran = verify(&[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert_eq!(
-        ran.stdout,
-        format!("verified: 5 events, 1 to 5; 5 payloads as recorded; 0 anchors agree\nhash {}\n", hashes[4])
-    );
+    assert_eq!(ran.stdout, format!("verified: 5 events, 1 to 5; 5 payloads as recorded\nhash {}\n", hashes[4]));
     assert!(ran.stderr.contains("without an --anchor"), "{ran:?}");
 
     let anchor = |name: &str, revision: usize, hash: &str| {
