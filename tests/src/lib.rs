@@ -15,6 +15,7 @@ pub mod load;
 pub mod localstack;
 pub mod microburst;
 pub mod process;
+pub mod record;
 pub mod server;
 pub mod sim;
 pub mod wait;

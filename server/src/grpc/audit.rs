@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{convert, status::ApiError, token};
 use crate::{
-    approval::{ApprovalId, NotAPrincipal, NotAnId},
+    approval::{ApprovalId, NotAPrincipal, NotAnId, Principal},
     audit::{SignedHead, SigningKey},
     auth,
     clock::SharedClock,
@@ -137,13 +137,7 @@ fn read_query(request: &ListEventsRequest) -> Result<EventQuery, ApiError> {
             Some(id.parse::<ApprovalId>().map_err(bad)?)
         }
     };
-    let actor = match request.actor.as_str() {
-        "" => None,
-        name => {
-            let bad = |error: NotAPrincipal| ApiError::field("actor", error.to_string());
-            Some(name.parse().map_err(bad)?)
-        }
-    };
+    let actor = read_actor(&request.actor)?;
     if request.types.len() > MAX_TYPES {
         return Err(ApiError::field("types", format!("expected at most {MAX_TYPES}")));
     }
@@ -157,6 +151,18 @@ fn read_query(request: &ListEventsRequest) -> Result<EventQuery, ApiError> {
         before: None,
         limit: 0,
     })
+}
+
+/// Anybody, or a part of the server itself.
+fn read_actor(name: &str) -> Result<Option<Principal>, ApiError> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let is_part = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase());
+    if let Some(part) = name.strip_prefix("system:").filter(is_part) {
+        return Ok(Some(Principal::system(part)));
+    }
+    name.parse().map(Some).map_err(|error: NotAPrincipal| ApiError::field("actor", error.to_string()))
 }
 
 fn read_time(field: &str, time: prost_types::Timestamp) -> Result<Timestamp, ApiError> {

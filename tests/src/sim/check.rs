@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use approve_client::{ApprovalStatus, audit::Replay};
 use approve_server::{
     approval::{Approval, ApprovalId, DeliveryState, Status},
     audit::Hash,
@@ -53,10 +54,10 @@ pub(super) async fn check(
         acknowledged_holds(&ledger, &approvals, &mut wrong);
     }
     if let Some(running) = power.running() {
-        let mut histories: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        let mut histories: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
         for event in record(&*running.store, &mut wrong).await {
-            let event: Value = serde_json::from_str(&event.record).unwrap_or_default();
-            let approval = event["approval"].as_str().unwrap_or_default();
+            let record: Value = serde_json::from_str(&event.record).unwrap_or_default();
+            let approval = record["approval"].as_str().unwrap_or_default();
             histories.entry(approval.to_owned()).or_default().push(event);
         }
         for approval in &approvals {
@@ -209,47 +210,24 @@ async fn record(store: &dyn Store, wrong: &mut Vec<String>) -> Vec<Recorded> {
 }
 
 /// The record explains every transition.
-fn explained(approval: &Approval, history: &[Value], prompt: bool, wrong: &mut Vec<String>) {
-    let mut status = None;
-    let mut tasks = 0;
-    let mut delivered = false;
-    for entry in history {
-        let next = match entry["type"].as_str().unwrap_or_default() {
-            "requested" => Some(Status::Pending),
-            "invalid" => Some(Status::Invalid),
-            "approved" => Some(Status::Approved),
-            "rejected" => Some(Status::Rejected),
-            "expired" => Some(Status::Expired),
-            "canceled" => Some(Status::Canceled),
-            "task_bound" => {
-                // Without outages the outbox alone is enough: no decision has to wait for another task.
-                if prompt && status.is_some_and(Status::is_final) {
-                    wrong.push(format!("{}: the decision waited for a retry's task", approval.id));
-                }
-                delivered = false;
-                tasks += 1;
-                None
-            }
-            "delivered" => {
-                delivered = true;
-                None
-            }
-            _ => None,
-        };
-        if let Some(next) = next {
-            let allowed =
-                matches!((status, next), (None, Status::Pending | Status::Invalid) | (Some(Status::Pending), _));
-            if !allowed {
-                wrong.push(format!("{}: from {status:?} to {next:?}", approval.id));
-            }
-            status = Some(next);
+fn explained(approval: &Approval, history: &[Recorded], prompt: bool, wrong: &mut Vec<String>) {
+    let mut replay = Replay::default();
+    for event in history {
+        let was_final = replay.status.is_some_and(|status| status != ApprovalStatus::Pending);
+        let tasks = replay.tasks;
+        if let Err(error) = replay.apply(&event.record) {
+            wrong.push(format!("{}: {error}", approval.id));
+        }
+        // Without outages the outbox alone is enough: no decision has to wait for another task.
+        if prompt && was_final && replay.tasks > tasks {
+            wrong.push(format!("{}: the decision waited for a retry's task", approval.id));
         }
     }
-    let first = u32::from(!history.is_empty());
-    let as_told = status == Some(approval.status)
-        && approval.task.count == tasks + first
-        && delivered == (approval.delivery.state == DeliveryState::Delivered);
+    let status = replay.status.and_then(|status| status.as_str_name().strip_prefix("APPROVAL_STATUS_"));
+    let as_told = status == Some(approval.status.name())
+        && approval.task.count == replay.tasks
+        && replay.delivered == (approval.delivery.state == DeliveryState::Delivered);
     if !as_told {
-        wrong.push(format!("{} is not what its history says: {history:?}", approval.id));
+        wrong.push(format!("{} is not what its record says: {history:?}", approval.id));
     }
 }

@@ -1,6 +1,7 @@
 //! End to end: the real server and CLI, over the wire, on free ports and in folders of their own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod audit;
 mod bad_config;
 mod bad_input;
 mod bad_requests;

@@ -8,6 +8,7 @@ use approve_tests::{
     LocalAws, Server, aws,
     ledger::{all_approvals, check, view_differs},
     load::{KEPT, Load, provision},
+    record::explains_all,
     wait_for,
     watcher::Watcher,
 };
@@ -67,6 +68,8 @@ async fn nothing_is_lost_and_nobody_asked_twice_however_often_the_server_is_kill
     settled(&ana, |_| false, SETTLE).await;
     wait_for("the watch to be empty", async || watcher.seen().view.is_empty().then_some(())).await;
 
+    let record = explains_all(&ana, server.folder()).await;
+    println!("{} events, whose chain holds and which explain every approval", record.events);
     let seen = watcher.seen().clone();
     let balance = check(load.ledger(), &seen, &ana, &aws::step_functions(aws.url())).await;
     let entries = load.ledger().entries();
