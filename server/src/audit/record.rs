@@ -33,7 +33,12 @@ impl<'a> Subject<'a> {
     /// An approval and what it is of.
     #[must_use]
     pub fn approval(approval: &'a Approval) -> Self {
-        Self { approval: Some(&approval.id), workflow: Some(&approval.request.source.workflow), rule: None }
+        let request = &approval.request;
+        Self {
+            approval: Some(&approval.id),
+            workflow: Some(&request.source.workflow),
+            rule: Some(request.rule_version.as_str()).filter(|version| !version.is_empty()),
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! What a command that was refused was after.
 
-use std::fmt::{self, Write};
-
 use serde_json::{Map, Value};
 
 use crate::{
@@ -26,7 +24,7 @@ pub(super) fn key_reused(id: &ApprovalId, command: &Command) -> Attempt {
 
 fn attempt(id: &ApprovalId, command: &Command, reason: String) -> Attempt {
     let mut tried = Map::new();
-    tried.insert("command".to_owned(), snake(&variant(command)).into());
+    tried.insert("command".to_owned(), name(command).into());
     if let Command::Vote { choice, .. } = command {
         let (decision, outcome) = match choice {
             Choice::Plain(decision) => (Some(decision), None),
@@ -42,29 +40,22 @@ fn attempt(id: &ApprovalId, command: &Command, reason: String) -> Attempt {
     Attempt { approval: Some(id.clone()), tried, reason }
 }
 
-/// The name of an enum's variant, and nothing of what it holds.
-fn variant(value: &impl fmt::Debug) -> String {
-    struct Name(String);
-    impl Write for Name {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            let end = text.find(|c: char| !c.is_alphanumeric());
-            self.0.push_str(text.get(..end.unwrap_or(text.len())).unwrap_or_default());
-            if end.is_some() { Err(fmt::Error) } else { Ok(()) }
-        }
+/// The record's name of a command.
+fn name(command: &Command) -> &'static str {
+    match command {
+        Command::Vote { .. } => "vote",
+        Command::Withdraw { .. } => "withdraw",
+        Command::Claim { .. } => "claim",
+        Command::Release { .. } => "release",
+        Command::Reassign { .. } => "reassign",
+        Command::Hold { .. } => "hold",
+        Command::Resume { .. } => "resume",
+        Command::Timer => "timer",
+        Command::Cancel { .. } => "cancel",
+        Command::Abandon { .. } => "abandon",
+        Command::Bind { .. } => "bind",
+        Command::Detach { .. } => "detach",
+        Command::Delivered { .. } => "delivered",
+        Command::Undeliverable { .. } => "undeliverable",
     }
-    let mut name = Name(String::new());
-    // The error ends it behind the name.
-    let _ = write!(name, "{value:?}");
-    name.0
-}
-
-fn snake(name: &str) -> String {
-    let mut text = String::new();
-    for (place, letter) in name.char_indices() {
-        if letter.is_uppercase() && place > 0 {
-            text.push('_');
-        }
-        text.push(letter.to_ascii_lowercase());
-    }
-    text
 }

@@ -40,15 +40,16 @@ pub(crate) async fn each_event_says_who_when_what_and_why(bed: &dyn Bed) {
     done_of(try_it(&store, &approval, rejection, caller("ana", None), seconds(2)).await);
     let lines: Vec<_> = record(&store, 100).await.iter().map(json).collect();
     let keys = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&lines[0]), ["revision", "at", "approval", "workflow", "by", "via", "type", "detail"]);
+    assert_eq!(keys(&lines[0]), ["revision", "at", "approval", "workflow", "rule", "by", "via", "type", "detail"]);
     let asked = &lines[0]["detail"];
     assert_eq!(lines[0]["by"], "system:intake");
     assert_eq!((&lines[0]["type"], &asked["title"]), (&value!("requested"), &value!("Pay invoice 1")));
     assert_eq!((&asked["requester"], &asked["source"]["workflow"]), (&value!("user:rita"), &value!("Payments")));
     assert_eq!(asked["input_sha256"], Hash::of(INPUT).to_string());
+    assert_eq!(lines[0]["rule"], *approval.request.rule_version);
     assert!(asked["rule"].is_object(), "{asked}");
     let with_address =
-        ["revision", "at", "approval", "workflow", "by", "on_behalf_of", "via", "address", "type", "detail"];
+        ["revision", "at", "approval", "workflow", "rule", "by", "on_behalf_of", "via", "address", "type", "detail"];
     assert_eq!(keys(&lines[1]), with_address);
     assert_eq!(lines[1]["at"], format!("{:.3}", seconds(1)));
     assert_eq!((&lines[1]["by"], &lines[1]["on_behalf_of"]), (&value!("service:mail"), &value!("user:ana")));
