@@ -11,17 +11,17 @@ use aws_config::SdkConfig;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::transport::Server;
 use tracing::{info, warn};
 
 use crate::{
     approval::Origin,
     audit::{self, AdminEvent, Anchors, SigningKey},
-    auth::Authenticator,
+    auth::{self, ApiTokens, Authenticator, KeysError, NewToken, Secret, TlsError, TokenError},
     clock::{SharedClock, SystemClock},
     config::{self, Config, ConfigError},
     entropy::SystemEntropy,
-    grpc::{self, Approvals, AuditCalls, Gate, WorkflowCalls},
+    grpc::{self, Access, Approvals, AuditCalls, Gate, WorkflowCalls},
     provision::{Heartbeats, Options, SdkControlPlane, Spec},
     shutdown::{Drain, Ended, Signals},
     stepfunctions::{self, Sdk},
@@ -44,6 +44,9 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The region of the embedded Step Functions.
 const LOCAL_REGION: &str = "us-east-1";
 
+/// The longest metadata of a call: a token, and what is around it.
+const MAX_HEADER_BYTES: u32 = 32 * 1024;
+
 /// Why the server did not start, or did not stop well. Each has an exit code of its own.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -53,6 +56,15 @@ pub enum AppError {
     /// The log filter can't be used.
     #[error("bad config")]
     Level(#[from] BadLevel),
+    /// The keys of an issuer can't be used.
+    #[error("bad config")]
+    Keys(#[from] KeysError),
+    /// Certificates or keys of TLS can't be used.
+    #[error("bad config")]
+    Tls(#[from] TlsError),
+    /// No API token was made.
+    #[error("no token was made")]
+    Token(#[source] TokenError),
     /// An address can't be bound.
     #[error("cannot listen on {address}: choose another address ({flag}), or end the process that uses it")]
     Bind {
@@ -95,12 +107,12 @@ impl AppError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Level(_) => 3,
+            Self::Config(_) | Self::Level(_) | Self::Keys(_) | Self::Tls(_) => 3,
             Self::Bind { .. } => 4,
             Self::Store { .. } => 5,
             Self::Local(_) | Self::Provision(_) => 6,
             Self::StoppedEarly => 7,
-            Self::System { .. } => 1,
+            Self::Token(_) | Self::System { .. } => 1,
         }
     }
 
@@ -193,6 +205,32 @@ pub async fn dev(options: DevOptions) -> Result<(), AppError> {
     }
 }
 
+/// Makes an API token in the data folder of a server that does not run, and tells its secret.
+pub async fn create_token(config: &Config, new: NewToken) -> Result<Secret, AppError> {
+    let clock: SharedClock = Arc::new(SystemClock);
+    let store = open_store(config).await?;
+    let tokens = load_tokens(config, &store, &clock).await?;
+    let made = tokens.create(new).await;
+    let closed = store.close().await;
+    let (_, secret) = made.map_err(AppError::Token)?;
+    closed.map_err(|source| AppError::Store { folder: config.data_dir.clone(), source })?;
+    Ok(secret)
+}
+
+async fn open_store(config: &Config) -> Result<SharedStore, AppError> {
+    let folder = config.data_dir.clone();
+    let store = tokio::task::spawn_blocking(move || SqliteStore::open(&folder, sqlite::Options::default()))
+        .await
+        .map_err(|error| AppError::system("cannot open the store")(error.into()))?
+        .map_err(|source| AppError::Store { folder: config.data_dir.clone(), source })?;
+    Ok(Arc::new(store))
+}
+
+async fn load_tokens(config: &Config, store: &SharedStore, clock: &SharedClock) -> Result<Arc<ApiTokens>, AppError> {
+    let tokens = ApiTokens::load(Arc::clone(store), Arc::clone(clock), Arc::new(SystemEntropy)).await;
+    Ok(Arc::new(tokens.map_err(|source| AppError::Store { folder: config.data_dir.clone(), source })?))
+}
+
 /// The embedded Step Functions begins empty: it gets the workflows that are stored, and the reference one, which is
 /// returned.
 async fn provision_again(provisioner: &Provisioner) -> Result<Arc<Workflow>, ProvisionerError> {
@@ -282,6 +320,8 @@ struct Base {
     stepfunctions: stepfunctions::SharedStepFunctions,
     clock: SharedClock,
     provisioner: Arc<Provisioner>,
+    tokens: Arc<ApiTokens>,
+    authenticator: Arc<Authenticator>,
     key: Option<Arc<SigningKey>>,
 }
 
@@ -290,12 +330,9 @@ impl Base {
         let in_folder = |source| AppError::Store { folder: config.data_dir.clone(), source };
         let key = config.audit.signing_key()?.map(Arc::new);
         let clock: SharedClock = Arc::new(SystemClock);
-        let folder = config.data_dir.clone();
-        let store = tokio::task::spawn_blocking(move || SqliteStore::open(&folder, sqlite::Options::default()))
-            .await
-            .map_err(|error| AppError::system("cannot open the store")(error.into()))?
-            .map_err(in_folder)?;
-        let store: SharedStore = Arc::new(store);
+        let store = open_store(config).await?;
+        let tokens = load_tokens(config, &store, &clock).await?;
+        let authenticator = Arc::new(Authenticator::new(config, Arc::clone(&tokens), Arc::clone(&clock))?);
         let workflows = Arc::new(Workflows::load(&store).await.map_err(in_folder)?);
         let stepfunctions: stepfunctions::SharedStepFunctions = Arc::new(Sdk::new(aws));
         let provisioner = Arc::new(Provisioner {
@@ -307,7 +344,7 @@ impl Base {
             heartbeats: Heartbeats { per_second: config.worker.heartbeats_per_second },
             working: tokio::sync::Mutex::default(),
         });
-        Ok(Self { store, stepfunctions, clock, provisioner, key })
+        Ok(Self { store, stepfunctions, clock, provisioner, tokens, authenticator, key })
     }
 
     /// Begins to work: from here on tasks are taken.
@@ -331,8 +368,8 @@ impl Base {
                 detached_for: jiff::SignedDuration::from_secs(config.worker.detached_seconds.into()),
             },
         );
-        let Self { store, clock, provisioner, key, .. } = self;
-        Parts { store, clock, provisioner, hub, worker, metrics, key }
+        let Self { store, clock, provisioner, tokens, authenticator, key, .. } = self;
+        Parts { store, clock, provisioner, tokens, authenticator, hub, worker, metrics, key }
     }
 }
 
@@ -341,6 +378,8 @@ struct Parts {
     store: SharedStore,
     clock: SharedClock,
     provisioner: Arc<Provisioner>,
+    tokens: Arc<ApiTokens>,
+    authenticator: Arc<Authenticator>,
     hub: Arc<Hub>,
     worker: Worker,
     metrics: SharedMetrics,
@@ -372,7 +411,8 @@ impl Parts {
         };
         let audit =
             AuditCalls { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), key: self.key.clone() };
-        let (routes, health) = grpc::routes(approvals, workflows, audit)
+        let access = Access { tokens: Arc::clone(&self.tokens) };
+        let (routes, health) = grpc::routes(access, approvals, workflows, audit)
             .await
             .map_err(|error| AppError::system("cannot serve reflection")(error.into()))?;
         let hub_stop = CancellationToken::new();
@@ -385,17 +425,28 @@ impl Parts {
         if let Some(anchors) = self.anchors(config) {
             hub.spawn(anchors.run(hub_stop.clone()));
         }
-        let gate = Gate { authenticator: Arc::new(Authenticator::new(config)) };
-        let server = Server::builder()
-            .tcp_nodelay(true)
+        let gate = Gate::new(
+            Arc::clone(&self.authenticator),
+            &config.limits,
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+        );
+        hub.spawn({
+            let (authenticator, stop) = (Arc::clone(&self.authenticator), hub_stop.clone());
+            async move { authenticator.keep_fresh(stop).await }
+        });
+        let mut server = Server::builder();
+        if let Some(tls) = &config.tls {
+            server = auth::secure(server, tls, &config.limits)?;
+        }
+        let server = server
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .http2_max_header_list_size(Some(MAX_HEADER_BYTES))
+            .max_concurrent_streams(Some(config.limits.streams_per_connection))
             .layer(gate)
             .add_routes(routes)
-            .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
-                closing.clone().cancelled_owned(),
-            );
+            .serve_with_incoming_shutdown(grpc::incoming(listener, &config.limits), closing.clone().cancelled_owned());
         if let Some(metrics) = metrics {
             hub.spawn(telemetry::http::serve(metrics, Arc::clone(&self.metrics), hub_stop.clone()));
         }
@@ -406,7 +457,8 @@ impl Parts {
             }
         });
         calls.close();
-        Ok(Running { parts: self, address, closing, calls, hub_stop, hub, health })
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        Ok(Running { parts: self, scheme, address, closing, calls, hub_stop, hub, health })
     }
 }
 
@@ -433,6 +485,7 @@ impl Parts {
 /// The server, serving.
 struct Running {
     parts: Parts,
+    scheme: &'static str,
     address: SocketAddr,
     closing: CancellationToken,
     calls: TaskTracker,
@@ -443,7 +496,7 @@ struct Running {
 
 impl Running {
     fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Waits for a signal, then stops: first what brings work in, then what carries it out, last what keeps it.

@@ -4,7 +4,9 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use approve_server::{
     app::{self, AppError, DevOptions},
+    approval::{Origin, Scope},
     audit_key,
+    auth::{Grant, NewToken, Permission, TokenError},
     config::{Config, Log, LogFormat, Overrides},
     telemetry,
 };
@@ -58,6 +60,9 @@ enum Command {
     /// Keys that sign the record of events
     #[command(subcommand)]
     AuditKey(AuditKeyCommand),
+    /// Make an API token while no server runs; with one running, use `approve-cli token`
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Serve the embedded Step Functions and IAM alone, for development and tests
     LocalAws {
         /// On 127.0.0.1; 0 takes a free one
@@ -88,6 +93,38 @@ enum AuditKeyCommand {
         #[arg(value_name = "FILE")]
         key: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Make a token for a service, and print its secret, which is kept nowhere
+    Create {
+        /// The settings of the server, as TOML
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Where approvals are kept
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+        /// The service's name: the caller is "service:<name>"
+        #[arg(long)]
+        name: String,
+        /// What it may do; may be given several times
+        #[arg(long = "permission", value_name = "PERMISSION", required = true, value_parser = permissions())]
+        permissions: Vec<String>,
+        /// In which workflows; a "*" at the end matches any rest; may be given several times [default: all]
+        #[arg(long = "workflow", value_name = "PATTERN")]
+        workflows: Vec<String>,
+        /// For approvals with all these labels alone
+        #[arg(long = "label", value_name = "KEY=VALUE")]
+        labels: Vec<String>,
+        /// How long it lives: "30d", "12h"
+        #[arg(long, value_name = "SPAN", default_value = "90d")]
+        lifetime: String,
+    },
+}
+
+fn permissions() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(Permission::ALL.map(Permission::name))
 }
 
 #[derive(clap::Args)]
@@ -141,10 +178,45 @@ async fn run(command: Command) -> Result<(), AppError> {
             print!("{}", audit_key::public(key)?);
             Ok(())
         }
+        Command::Token(TokenCommand::Create { config, data_dir, name, permissions, workflows, labels, lifetime }) => {
+            let config = Config::load(config.as_deref(), &Overrides { listen: None, data_dir })?;
+            telemetry::init(&config.log)?;
+            let grant = read_grant(&permissions, workflows, &labels).map_err(AppError::Token)?;
+            let lifetime = read_lifetime(&lifetime).map_err(AppError::Token)?;
+            let origin = Origin::system("command_line");
+            let secret = app::create_token(&config, NewToken { name, grants: vec![grant], lifetime, origin }).await?;
+            println!("{}", secret.reveal());
+            Ok(())
+        }
         Command::LocalAws { port, long_poll_seconds, ready_file, log } => {
             log.init()?;
             let long_poll = Duration::from_secs(long_poll_seconds.into());
             app::local_aws(SocketAddr::from(([127, 0, 0, 1], port)), long_poll, ready_file.as_deref()).await
         }
     }
+}
+
+fn read_grant(permissions: &[String], workflows: Vec<String>, labels: &[String]) -> Result<Grant, TokenError> {
+    let field = |field, problem: String| TokenError::Field { field, problem };
+    let mut scope = Scope::default();
+    for pattern in workflows {
+        scope.workflows.push(pattern.try_into().map_err(|error| field("workflow", format!("{error}")))?);
+    }
+    for label in labels {
+        let (key, value) =
+            label.split_once('=').ok_or_else(|| field("label", format!("{label:?}: expected KEY=VALUE")))?;
+        scope.labels.insert(key.to_owned(), value.to_owned());
+    }
+    let named = |permission: &Permission| permissions.iter().any(|name| name == permission.name());
+    Ok(Grant { permissions: Permission::ALL.into_iter().filter(named).collect(), scope })
+}
+
+/// A span of units that always are as long: days at most.
+fn read_lifetime(text: &str) -> Result<Duration, TokenError> {
+    let span = text.parse::<jiff::Span>().ok();
+    let exact = span.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
+    exact.and_then(|exact| Duration::try_from(exact).ok()).ok_or_else(|| TokenError::Field {
+        field: "lifetime",
+        problem: format!("{text:?}: expected a span like \"30d\" or \"12h\""),
+    })
 }

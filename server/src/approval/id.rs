@@ -36,6 +36,12 @@ impl ApprovalId {
         &self.0
     }
 
+    /// An id before all those that begin with `prefix`, and none of an approval; `None` where no id begins so.
+    #[must_use]
+    pub fn first_of(prefix: &str) -> Option<Self> {
+        format!("{prefix:0<LENGTH$}").parse().ok()
+    }
+
     /// Whether `text` could begin an id: `apr_` and at least four of its characters.
     #[must_use]
     pub fn is_prefix(text: &str) -> bool {

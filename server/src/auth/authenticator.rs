@@ -1,15 +1,30 @@
 //! From what a call shows to a caller.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use approve_proto::ON_BEHALF_OF_METADATA;
 use http::HeaderMap;
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
-use super::{AuthError, Authenticated, Caller, Grant, Grants as _, Permission, asserted, role::Roles};
+use super::{
+    ApiTokens, AuthError, Authenticated, Caller, Grant, Grants as _, KeysError, Permission, asserted, certificate,
+    jwt::{Issuers, Named},
+    role::Roles,
+};
 use crate::{
     approval::{Origin, Person, Via},
-    config::{Config, IdentityMode},
+    clock::SharedClock,
+    config::{Certificates, Config, IdentityMode},
 };
+
+/// So many tokens that were checked are remembered.
+const MAX_REMEMBERED: usize = 10_000;
 
 /// What a call shows.
 #[derive(Debug, Clone, Copy)]
@@ -18,15 +33,28 @@ pub(crate) struct Shown<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// Where it comes from.
     pub(crate) address: Option<SocketAddr>,
+    /// Its certificate, which TLS has checked, in DER.
+    pub(crate) certificate: Option<&'a [u8]>,
 }
 
 /// Knows who calls.
-#[derive(Debug)]
 pub struct Authenticator {
     mode: IdentityMode,
     roles: Roles,
+    certificates: Option<Certificates>,
+    issuers: Issuers,
+    tokens: Arc<ApiTokens>,
+    clock: SharedClock,
     /// Of whoever is believed.
     everything: Arc<[Grant]>,
+    /// JWTs that were good, by digest: signatures cost more than a look into a map.
+    remembered: Mutex<HashMap<[u8; 32], Arc<Named>>>,
+}
+
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator").field("mode", &self.mode).finish_non_exhaustive()
+    }
 }
 
 /// Somebody who showed who they are.
@@ -34,13 +62,26 @@ struct Identified {
     person: Person,
     via: Via,
     grants: Arc<[Grant]>,
+    until: Option<Timestamp>,
+    revoked: Option<CancellationToken>,
 }
 
 impl Authenticator {
     /// By a config that was checked.
-    #[must_use]
-    pub fn new(config: &Config) -> Self {
-        Self { mode: config.identity(), roles: Roles::new(&config.role), everything: Arc::new([Grant::everything()]) }
+    ///
+    /// # Errors
+    /// [`KeysError`] where a file of keys can't be used.
+    pub fn new(config: &Config, tokens: Arc<ApiTokens>, clock: SharedClock) -> Result<Self, KeysError> {
+        Ok(Self {
+            mode: config.identity(),
+            roles: Roles::new(&config.role),
+            certificates: config.auth.certificates.clone(),
+            issuers: Issuers::new(&config.auth.jwt, Arc::clone(&clock))?,
+            tokens,
+            clock,
+            everything: Arc::new([Grant::everything()]),
+            remembered: Mutex::default(),
+        })
     }
 
     /// Whether callers show who they are, so that one can be told from another.
@@ -49,22 +90,134 @@ impl Authenticator {
         self.mode != IdentityMode::Trust
     }
 
-    /// Who calls.
-    pub(crate) async fn authenticate(&self, shown: Shown<'_>) -> Result<Authenticated, AuthError> {
+    /// Reads issuers' keys again and again until told to stop.
+    pub async fn keep_fresh(&self, stop: CancellationToken) {
+        self.issuers.keep_fresh(stop).await;
+    }
+
+    /// Who calls. `unknown` is asked before a credential is looked at that was not seen to be good before.
+    pub(crate) async fn authenticate(
+        &self,
+        shown: Shown<'_>,
+        unknown: impl Fn() -> Result<(), AuthError> + Send,
+    ) -> Result<Authenticated, AuthError> {
         let who = match self.mode {
             IdentityMode::Trust => {
                 let person = asserted::actor(shown.headers)?;
-                Identified { person, via: Via::Asserted, grants: Arc::clone(&self.everything) }
+                let grants = Arc::clone(&self.everything);
+                Identified { person, via: Via::Asserted, grants, until: None, revoked: None }
             }
-            IdentityMode::Checked { .. } => {
+            IdentityMode::Checked { api_tokens } => {
                 asserted::nothing_asserted(shown.headers)?;
-                return Err(AuthError::NothingShown("no credentials"));
+                self.identify(shown, api_tokens, unknown).await?
             }
         };
-        let caller = behalf(who, shown)?;
-        Ok(Authenticated { caller, until: None, revoked: None })
+        let (until, revoked) = (who.until, who.revoked.clone());
+        Ok(Authenticated { caller: behalf(who, shown)?, until, revoked })
+    }
+
+    /// A bearer token says who calls; without one the certificate does. One that is shown must be good in any case.
+    async fn identify(
+        &self,
+        shown: Shown<'_>,
+        api_tokens: bool,
+        unknown: impl Fn() -> Result<(), AuthError> + Send,
+    ) -> Result<Identified, AuthError> {
+        let now = self.clock.now();
+        let settings = self.certificates.as_ref();
+        let certificate = shown.certificate.map(|der| certificate::Shown::read(der, settings, now)).transpose()?;
+        let Some(bearer) = bearer(shown.headers)? else {
+            return match (&certificate, settings) {
+                (Some(certificate), Some(settings)) => {
+                    let person = certificate.person(settings)?;
+                    let grants = self.roles.grants(&person);
+                    let until = Some(certificate.until);
+                    Ok(Identified { person, via: Via::Certificate, grants, until, revoked: None })
+                }
+                _ => Err(AuthError::NothingShown(self.wanted(api_tokens))),
+            };
+        };
+        let mut who = if ApiTokens::is_one(bearer) && api_tokens {
+            let known = self.tokens.find(bearer);
+            if known.is_err() {
+                unknown()?;
+            }
+            let known = known?;
+            Identified {
+                person: Person { principal: known.principal, groups: Vec::new() },
+                via: Via::ApiToken,
+                grants: known.grants,
+                until: Some(known.expires),
+                revoked: Some(known.revoked),
+            }
+        } else if self.issuers.is_empty() {
+            return Err(AuthError::NothingShown(self.wanted(api_tokens)));
+        } else {
+            let named = self.named(bearer, unknown).await?;
+            Identified {
+                grants: self.roles.grants(&named.person),
+                person: named.person.clone(),
+                via: Via::Jwt,
+                until: Some(named.until),
+                revoked: None,
+            }
+        };
+        if let Some(certificate) = certificate {
+            who.until = who.until.map(|until| until.min(certificate.until));
+        }
+        Ok(who)
+    }
+
+    /// Whom a JWT names. One that was good is looked at again when it ends, or when its issuer has other keys.
+    async fn named(
+        &self,
+        token: &str,
+        unknown: impl Fn() -> Result<(), AuthError> + Send,
+    ) -> Result<Arc<Named>, AuthError> {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let known = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
+        let now = self.clock.now();
+        if let Some(known) = known
+            && now < known.until
+            && self.issuers.generation(known.issuer) == Some(known.generation)
+        {
+            return Ok(known);
+        }
+        unknown()?;
+        let named = Arc::new(self.issuers.verify(token).await?);
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= MAX_REMEMBERED {
+            remembered.retain(|_, named| now < named.until);
+        }
+        if remembered.len() >= MAX_REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(digest, Arc::clone(&named));
+        Ok(named)
+    }
+
+    /// What callers may show, for one who shows nothing.
+    fn wanted(&self, api_tokens: bool) -> &'static str {
+        match (api_tokens || !self.issuers.is_empty(), self.certificates.is_some()) {
+            (true, true) => "metadata \"authorization: Bearer <token>\", or a client certificate",
+            (true, false) => "metadata \"authorization: Bearer <token>\"",
+            (false, _) => "a client certificate",
+        }
     }
 }
+
+/// The token of `authorization: Bearer <token>`.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
+    let Some(value) = asserted::text(headers, AUTHORIZATION)? else { return Ok(None) };
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    let token = token.trim_matches(' ');
+    if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() {
+        return Err(AuthError::malformed(AUTHORIZATION, "expected \"Bearer <token>\""));
+    }
+    Ok(Some(token))
+}
+
+const AUTHORIZATION: &str = "authorization";
 
 /// The caller, or the person that they act for.
 fn behalf(who: Identified, shown: Shown<'_>) -> Result<Caller, AuthError> {
@@ -74,13 +227,13 @@ fn behalf(who: Identified, shown: Shown<'_>) -> Result<Caller, AuthError> {
         let origin = Origin { by, on_behalf_of: None, via: who.via, address };
         return Ok(Caller { person: who.person, origin, grants: who.grants });
     };
-    let grants = who.grants.on_behalf();
     if !who.grants.allow_somewhere(Permission::ActOnBehalf) {
         return Err(AuthError::Permission(Permission::ActOnBehalf));
     }
     if person.principal == by {
         return Err(AuthError::malformed(ON_BEHALF_OF_METADATA, "expected another person"));
     }
+    let grants = who.grants.on_behalf().into();
     let origin = Origin { by, on_behalf_of: Some(person.principal.clone()), via: who.via, address };
-    Ok(Caller { person, origin, grants: grants.into() })
+    Ok(Caller { person, origin, grants })
 }

@@ -26,6 +26,12 @@ impl Caller {
         self.grants.allow(permission, place)
     }
 
+    /// Whether the caller may do something at all.
+    #[must_use]
+    pub fn may_somewhere(&self, permission: Permission) -> bool {
+        self.grants.allow_somewhere(permission)
+    }
+
     /// Whether the caller may do something on an approval.
     #[must_use]
     pub fn may_on(&self, permission: Permission, approval: &Approval) -> bool {

@@ -115,6 +115,9 @@ pub struct Jwt {
     /// How far clocks may be apart, in seconds. At most 300.
     #[serde(default = "default_leeway")]
     pub leeway_seconds: u32,
+    /// How often its keys are read again, in seconds. 1 to 86,400.
+    #[serde(default = "default_refresh")]
+    pub refresh_seconds: u32,
 }
 
 fn default_algorithms() -> Vec<JwtAlgorithm> {
@@ -135,6 +138,10 @@ fn default_kind() -> PrincipalKind {
 
 fn default_leeway() -> u32 {
     30
+}
+
+fn default_refresh() -> u32 {
+    300
 }
 
 /// Which part of a certificate names its owner.
@@ -334,6 +341,9 @@ impl Jwt {
         }
         if self.leeway_seconds > 300 {
             return Err(value_error(below("leeway_seconds"), "expected at most 300"));
+        }
+        if !(1..=86_400).contains(&self.refresh_seconds) {
+            return Err(value_error(below("refresh_seconds"), "expected 1 to 86,400"));
         }
         match (&self.jwks_url, &self.jwks_file) {
             (Some(_), Some(_)) => Err(value_error(below("jwks_file"), "expected either this or jwks_url")),

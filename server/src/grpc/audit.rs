@@ -14,7 +14,7 @@ use super::{convert, status::ApiError, token};
 use crate::{
     approval::{ApprovalId, NotAPrincipal, NotAnId, Principal},
     audit::{SignedHead, SigningKey},
-    auth,
+    auth::{self, Permission},
     clock::SharedClock,
     store::{EventQuery, ExportRange, Exported, Recorded, SharedStore},
     watch::WatchError,
@@ -35,9 +35,11 @@ pub(crate) struct AuditCalls {
 #[tonic::async_trait]
 impl AuditService for AuditCalls {
     async fn list_events(&self, request: Request<ListEventsRequest>) -> Result<Response<ListEventsResponse>, Status> {
-        auth::caller(&request).map_err(ApiError::from)?;
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
         let mut query = read_query(&request)?;
+        // Whoever audits some workflows asks for one of them.
+        caller.require(Permission::Audit, query.workflow.as_deref(), None).map_err(ApiError::from)?;
         let digest = token::digest_of(&query);
         query.before = match request.page_token.as_str() {
             "" => None,
@@ -58,7 +60,8 @@ impl AuditService for AuditCalls {
         &self,
         request: Request<ExportEventsRequest>,
     ) -> Result<Response<BoxStream<ExportEventsResponse>>, Status> {
-        auth::caller(&request).map_err(ApiError::from)?;
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        caller.require(Permission::Audit, None, None).map_err(ApiError::from)?;
         let request = request.into_inner();
         for (field, revision) in [("start_revision", request.start_revision), ("end_revision", request.end_revision)] {
             if revision < 0 {

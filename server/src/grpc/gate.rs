@@ -1,4 +1,4 @@
-//! Lets calls in: who calls is found out once, before anything else is done.
+//! Lets calls in: who calls, whether they may, and whether there is room for them, once and before anything else.
 
 use std::{
     convert::Infallible,
@@ -7,23 +7,56 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use http::{Extensions, Request, Response};
+use http::{Extensions, Request, Response, request::Parts};
+use rustls::pki_types::CertificateDer;
 use tonic::{
-    Status,
+    Code, Status,
     body::Body,
     transport::server::{TcpConnectInfo, TlsConnectInfo},
 };
+use tonic_types::StatusExt as _;
 use tower::{Layer, Service};
+use tracing::{info, warn};
 
-use super::status::ApiError;
-use crate::auth::{Authenticator, Shown};
+use super::{
+    body::{End, Held, InTime},
+    rpc::{self, Rpc},
+    status::ApiError,
+};
+use crate::{
+    approval::Origin,
+    audit::AdminEvent,
+    auth::{AuthError, Authenticated, Authenticator, CallLimits, Shown, Slot},
+    clock::SharedClock,
+    config,
+    store::SharedStore,
+};
 
 /// In front of all services.
 #[derive(Clone)]
-pub(crate) struct Gate {
-    pub(crate) authenticator: Arc<Authenticator>,
+pub(crate) struct Gate(Arc<Inner>);
+
+struct Inner {
+    authenticator: Arc<Authenticator>,
+    limits: CallLimits,
+    request_time: Duration,
+    store: SharedStore,
+    clock: SharedClock,
+}
+
+impl Gate {
+    pub(crate) fn new(
+        authenticator: Arc<Authenticator>,
+        limits: &config::Limits,
+        store: SharedStore,
+        clock: SharedClock,
+    ) -> Self {
+        let request_time = Duration::from_secs(limits.request_seconds.into());
+        Self(Arc::new(Inner { authenticator, limits: CallLimits::new(limits), request_time, store, clock }))
+    }
 }
 
 impl<S> Layer<S> for Gate {
@@ -54,33 +87,122 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let gate = self.gate.clone();
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let gate = Arc::clone(&self.gate.0);
         // The one that is ready goes, its clone stays.
         let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            if gate.is_open(request.uri().path()) {
-                return inner.call(request).await;
-            }
-            let shown = Shown { headers: request.headers(), address: address(request.extensions()) };
-            match gate.authenticator.authenticate(shown).await {
-                Ok(known) => {
-                    request.extensions_mut().insert(known.caller);
-                    inner.call(request).await
-                }
+            match gate.pass(inner, request).await {
+                Ok(response) => Ok(response),
                 Err(error) => Ok(Status::from(ApiError::from(error)).into_http()),
             }
         })
     }
 }
 
-impl Gate {
+impl Inner {
+    async fn pass<S>(&self, mut inner: S, request: Request<Body>) -> Result<Response<Body>, AuthError>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        let path = request.uri().path();
+        let rpc = rpc::find(path);
+        if self.is_open(path) {
+            return Ok(send(&mut inner, request).await);
+        }
+        let (mut parts, body) = request.into_parts();
+        let known = self.authenticate(&parts).await?;
+        let who = &known.caller.origin.by;
+        if self.authenticator.is_checked() {
+            self.limits.call(who)?;
+        }
+        if let Some(rpc) = rpc {
+            if let Err(error) = permitted(rpc, &known) {
+                self.record(rpc.path, &known.caller.origin, "PERMISSION_MISSING").await;
+                return Err(error);
+            }
+        }
+        let slot = rpc.map_or(Slot::Call, |rpc| rpc.slot);
+        let place = if self.authenticator.is_checked() { Some(self.limits.enter(who, slot)?) } else { None };
+        let end = match slot {
+            Slot::Stream => End::new(known.until.map(|until| self.left(until)), known.revoked),
+            Slot::Call => End::default(),
+        };
+        let origin = known.caller.origin.clone();
+        parts.extensions.insert(known.caller);
+        let is_ours = rpc.is_some_and(|rpc| rpc.path.starts_with("/approve.v1."));
+        let body = if is_ours { Body::new(InTime::new(body, self.request_time)) } else { body };
+        let request = Request::from_parts(parts, body);
+        let response = send(&mut inner, request).await;
+        if let (Some(rpc), Some(reason)) = (rpc, refused_permission(&response)) {
+            self.record(rpc.path, &origin, &reason).await;
+        }
+        Ok(response.map(|body| Body::new(Held::new(body, end, place))))
+    }
+
     /// Whether a call needs no caller.
     fn is_open(&self, path: &str) -> bool {
         !path.starts_with("/approve.v1.")
             && (path.starts_with("/grpc.health.v1.Health/") || !self.authenticator.is_checked())
     }
+
+    async fn authenticate(&self, parts: &Parts) -> Result<Authenticated, AuthError> {
+        let certificates = certificates(&parts.extensions);
+        let address = address(&parts.extensions);
+        let shown = Shown {
+            headers: &parts.headers,
+            address,
+            certificate: certificates.as_ref().and_then(|chain| chain.first()).map(|first| first.as_ref()),
+        };
+        let unknown = || self.limits.login(address.map(|address| address.ip()));
+        let known = self.authenticator.authenticate(shown, unknown).await;
+        if let Err(error) = &known {
+            let address = address.map(tracing::field::display);
+            info!(address, path = parts.uri.path(), reason = %error, "a call was not let in");
+        }
+        known
+    }
+
+    /// How long until credentials expire.
+    fn left(&self, until: jiff::Timestamp) -> Duration {
+        Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default()
+    }
+
+    /// Keeps that somebody tried what they may not do.
+    async fn record(&self, path: &str, origin: &Origin, reason: &str) {
+        let method = path.trim_start_matches('/').to_owned();
+        let event = AdminEvent::PermissionRefused { method, reason: reason.to_owned() };
+        if let Err(error) = self.store.record(origin.clone(), None, None, event, self.clock.now()).await {
+            warn!(error = &error as &dyn std::error::Error, "a refused call was not recorded");
+        }
+    }
+}
+
+async fn send<S>(inner: &mut S, request: Request<Body>) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    match inner.call(request).await {
+        Ok(response) => response,
+    }
+}
+
+/// Refuses whoever has none of a call's permissions anywhere.
+fn permitted(rpc: &Rpc, known: &Authenticated) -> Result<(), AuthError> {
+    match rpc.permissions {
+        [] => Ok(()),
+        some if some.iter().any(|permission| known.caller.may_somewhere(*permission)) => Ok(()),
+        [first, ..] => Err(AuthError::Permission(*first)),
+    }
+}
+
+/// The reason, where a service answered that a permission is missing.
+fn refused_permission(response: &Response<Body>) -> Option<String> {
+    let status =
+        Status::from_header_map(response.headers()).filter(|status| status.code() == Code::PermissionDenied)?;
+    let reason = status.get_details_error_info()?.reason;
+    (reason == "PERMISSION_MISSING").then_some(reason)
 }
 
 fn address(extensions: &Extensions) -> Option<SocketAddr> {
@@ -88,4 +210,9 @@ fn address(extensions: &Extensions) -> Option<SocketAddr> {
         Some(tcp) => tcp.remote_addr(),
         None => extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.get_ref().remote_addr(),
     }
+}
+
+/// The client's certificate and those above it.
+fn certificates(extensions: &Extensions) -> Option<Arc<Vec<CertificateDer<'static>>>> {
+    extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.peer_certs()
 }

@@ -1,9 +1,13 @@
 //! The gRPC services: messages in, commands and queries out, and the only map from what goes wrong to a status.
 
+mod access;
 mod approvals;
 mod audit;
+mod body;
 mod convert;
 mod gate;
+mod incoming;
+mod rpc;
 mod status;
 mod token;
 mod workflow_spec;
@@ -14,20 +18,23 @@ use std::time::Duration;
 use approve_proto::{
     FILE_DESCRIPTOR_SET,
     v1::{
-        approval_service_server::ApprovalServiceServer, audit_service_server::AuditServiceServer,
-        workflow_service_server::WorkflowServiceServer,
+        access_service_server::AccessServiceServer, approval_service_server::ApprovalServiceServer,
+        audit_service_server::AuditServiceServer, workflow_service_server::WorkflowServiceServer,
     },
 };
 use tonic::{metadata::MetadataMap, service::Routes};
 use tonic_health::server::HealthReporter;
 
-pub(crate) use self::{approvals::Approvals, audit::AuditCalls, gate::Gate, workflows::WorkflowCalls};
+pub(crate) use self::{
+    access::Access, approvals::Approvals, audit::AuditCalls, gate::Gate, incoming::incoming, workflows::WorkflowCalls,
+};
 
 /// The longest message that is taken: a definition of 1 MiB, or an input of 256 KiB, with what is around it.
 const MAX_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// All services, and the health that they report.
 pub(crate) async fn routes(
+    access: Access,
     approvals: Approvals,
     workflows: WorkflowCalls,
     audit: AuditCalls,
@@ -35,7 +42,9 @@ pub(crate) async fn routes(
     let approvals = ApprovalServiceServer::new(approvals).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let workflows = WorkflowServiceServer::new(workflows).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let audit = AuditServiceServer::new(audit).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let access = AccessServiceServer::new(access).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<AccessServiceServer<Access>>().await;
     reporter.set_serving::<ApprovalServiceServer<Approvals>>().await;
     reporter.set_serving::<WorkflowServiceServer<WorkflowCalls>>().await;
     reporter.set_serving::<AuditServiceServer<AuditCalls>>().await;
@@ -44,12 +53,19 @@ pub(crate) async fn routes(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let mut routes = Routes::builder();
-    routes.add_service(health).add_service(reflection).add_service(approvals).add_service(workflows).add_service(audit);
+    routes
+        .add_service(access)
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(approvals)
+        .add_service(workflows)
+        .add_service(audit);
     Ok((routes.routes(), reporter))
 }
 
 /// Says that no more calls should come.
 pub(crate) async fn not_serving(reporter: &HealthReporter) {
+    reporter.set_not_serving::<AccessServiceServer<Access>>().await;
     reporter.set_not_serving::<ApprovalServiceServer<Approvals>>().await;
     reporter.set_not_serving::<WorkflowServiceServer<WorkflowCalls>>().await;
     reporter.set_not_serving::<AuditServiceServer<AuditCalls>>().await;

@@ -23,12 +23,12 @@ use super::{
 use crate::{
     approval::{MAX_OUTPUT_BYTES, Origin},
     audit::{AdminEvent, Hash},
-    auth,
+    auth::{self, Caller, Permission, Place},
     provision::{Options, Progress, Spec},
     stepfunctions::{CallError, Execution, ExecutionStatus, Failure, HistoryEvent},
     store::StoreError,
     worker::WorkerHandle,
-    workflows::{Provisioner, ProvisionerError, Workflow},
+    workflows::{Provisioner, ProvisionerError, Workflow, WorkflowMap},
 };
 
 /// How many states of an execution are told.
@@ -51,6 +51,11 @@ impl WorkflowService for WorkflowCalls {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
         let spec = required(request.spec)?;
+        caller.require(Permission::Provision, Some(&spec.name), None).map_err(ApiError::from)?;
+        // What is not ours may be another workflow's.
+        if request.adopt {
+            caller.require(Permission::Provision, None, None).map_err(ApiError::from)?;
+        }
         let options = Options { adopt: request.adopt, replace: request.replace };
         let provisioner = Arc::clone(&self.provisioner);
         let (sender, steps) = tokio::sync::mpsc::unbounded_channel();
@@ -82,8 +87,9 @@ impl WorkflowService for WorkflowCalls {
         &self,
         request: Request<PlanWorkflowRequest>,
     ) -> Result<Response<PlanWorkflowResponse>, Status> {
-        auth::caller(&request).map_err(ApiError::from)?;
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
         let spec = required(request.into_inner().spec)?;
+        caller.require(Permission::Provision, Some(&spec.name), None).map_err(ApiError::from)?;
         let (planned, warnings) = self.provisioner.plan(&spec).await.map_err(ApiError::from)?;
         Ok(Response::new(PlanWorkflowResponse { plan: Some(plan(planned, warnings)) }))
     }
@@ -92,7 +98,9 @@ impl WorkflowService for WorkflowCalls {
         &self,
         request: Request<GetWorkflowDriftRequest>,
     ) -> Result<Response<GetWorkflowDriftResponse>, Status> {
-        let workflow = self.named(&request.into_inner().name)?;
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let workflow = self.named(&caller, &request.into_inner().name)?;
+        caller.require(Permission::Provision, Some(&workflow.record.name), None).map_err(ApiError::from)?;
         let drift = self.provisioner.drift(&workflow).await.map_err(ApiError::from)?;
         Ok(Response::new(GetWorkflowDriftResponse { plan: Some(plan(drift, Vec::new())) }))
     }
@@ -101,16 +109,19 @@ impl WorkflowService for WorkflowCalls {
         &self,
         request: Request<GetWorkflowRequest>,
     ) -> Result<Response<GetWorkflowResponse>, Status> {
-        let workflow = self.named(&request.into_inner().name)?;
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let workflow = self.named(&caller, &request.into_inner().name)?;
         Ok(Response::new(GetWorkflowResponse { workflow: Some(describe(&workflow)) }))
     }
 
     async fn list_workflows(
         &self,
-        _request: Request<ListWorkflowsRequest>,
+        request: Request<ListWorkflowsRequest>,
     ) -> Result<Response<ListWorkflowsResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
         let all = self.provisioner.workflows.all();
-        Ok(Response::new(ListWorkflowsResponse { workflows: all.values().map(|each| describe(each)).collect() }))
+        let seen = all.values().filter(|workflow| sees(&caller, &workflow.record.name));
+        Ok(Response::new(ListWorkflowsResponse { workflows: seen.map(|each| describe(each)).collect() }))
     }
 
     async fn destroy_workflow(
@@ -119,7 +130,8 @@ impl WorkflowService for WorkflowCalls {
     ) -> Result<Response<DestroyWorkflowResponse>, Status> {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
-        let workflow = self.named(&request.name)?;
+        let workflow = self.named(&caller, &request.name)?;
+        caller.require(Permission::Provision, Some(&request.name), None).map_err(ApiError::from)?;
         let store = &self.provisioner.store;
         let pending = store.count_pending(Some(&request.name)).await.map_err(ApiError::from)?;
         if pending > 0 && !request.force {
@@ -140,7 +152,8 @@ impl WorkflowService for WorkflowCalls {
     ) -> Result<Response<StartExecutionResponse>, Status> {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
-        let workflow = self.named_or_only(&request.workflow)?;
+        let workflow = self.named_or_only(&caller, &request.workflow)?;
+        caller.require(Permission::Start, Some(&workflow.record.name), None).map_err(ApiError::from)?;
         let input = read_input(request.input_json)?;
         let name = match request.name {
             name if name.is_empty() => Uuid::now_v7().to_string(),
@@ -171,8 +184,12 @@ impl WorkflowService for WorkflowCalls {
         &self,
         request: Request<GetExecutionRequest>,
     ) -> Result<Response<GetExecutionResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
-        let arn = self.execution_arn(&request)?;
+        let arn = self.execution_arn(&caller, &request)?;
+        if !self.may_read(&caller, &arn) {
+            return Err(ApiError::ExecutionNotFound(arn).into());
+        }
         let not_found = |error: CallError| match error.failure {
             Failure::Gone => ApiError::ExecutionNotFound(arn.clone()),
             Failure::Refused => ApiError::field("execution", error.message),
@@ -196,37 +213,64 @@ impl WorkflowService for WorkflowCalls {
 }
 
 impl WorkflowCalls {
-    fn named(&self, name: &str) -> Result<Arc<Workflow>, ApiError> {
-        self.provisioner.workflows.get(name).ok_or_else(|| ApiError::WorkflowNotFound(name.to_owned()))
+    /// A workflow by its name. One that the caller may do nothing with is none.
+    fn named(&self, caller: &Caller, name: &str) -> Result<Arc<Workflow>, ApiError> {
+        let workflow = self.provisioner.workflows.get(name).filter(|_| sees(caller, name));
+        workflow.ok_or_else(|| ApiError::WorkflowNotFound(name.to_owned()))
     }
 
-    fn named_or_only(&self, name: &str) -> Result<Arc<Workflow>, ApiError> {
+    fn named_or_only(&self, caller: &Caller, name: &str) -> Result<Arc<Workflow>, ApiError> {
         if !name.is_empty() {
-            return self.named(name);
+            return self.named(caller, name);
         }
         let all = self.provisioner.workflows.all();
-        let mut workflows = all.values();
+        let seen: WorkflowMap = all.iter().filter(|(name, _)| sees(caller, name)).map(cloned).collect();
+        let mut workflows = seen.values();
         match (workflows.next(), workflows.next()) {
             (Some(only), None) => Ok(Arc::clone(only)),
             (None, _) => Err(ApiError::field("workflow", "there is no workflow yet; apply one first")),
             (Some(_), Some(_)) => {
-                let names: Vec<_> = all.keys().map(String::as_str).collect();
+                let names: Vec<_> = seen.keys().map(String::as_str).collect();
                 Err(ApiError::field("workflow", format!("there are several; name one of: {}", names.join(", "))))
             }
         }
     }
 
     /// An execution's ARN is its state machine's, with `execution` and its name.
-    fn execution_arn(&self, request: &GetExecutionRequest) -> Result<String, ApiError> {
+    fn execution_arn(&self, caller: &Caller, request: &GetExecutionRequest) -> Result<String, ApiError> {
         if request.execution.starts_with("arn:") {
             return Ok(request.execution.clone());
         }
         check_execution_name(&request.execution)
             .map_err(|_| ApiError::field("execution", "expected an execution's ARN or name"))?;
-        let workflow = self.named_or_only(&request.workflow)?;
-        let machine = workflow.record.state_machine_arn.replacen(":stateMachine:", ":execution:", 1);
-        Ok(format!("{machine}:{}", request.execution))
+        let workflow = self.named_or_only(caller, &request.workflow)?;
+        Ok(format!("{}:{}", executions_of(&workflow), request.execution))
     }
+
+    /// Whether the caller may see an execution: it holds what approvals with all labels hold.
+    fn may_read(&self, caller: &Caller, arn: &str) -> bool {
+        let reads = |place| caller.may(Permission::View, place) || caller.may(Permission::Start, place);
+        let is_of = |workflow: &Arc<Workflow>| {
+            arn.strip_prefix(&executions_of(workflow)).is_some_and(|name| name.starts_with(':'))
+        };
+        let all = self.provisioner.workflows.all();
+        reads(Place::Everywhere) || all.values().any(|each| is_of(each) && reads(Place::Workflow(&each.record.name)))
+    }
+}
+
+/// How the ARNs of a workflow's executions begin.
+fn executions_of(workflow: &Workflow) -> String {
+    workflow.record.state_machine_arn.replacen(":stateMachine:", ":execution:", 1)
+}
+
+/// Whether the caller may do anything with a workflow.
+fn sees(caller: &Caller, workflow: &str) -> bool {
+    let reasons = [Permission::View, Permission::Start, Permission::Provision];
+    reasons.into_iter().any(|permission| caller.may(permission, Place::Workflow(workflow)))
+}
+
+fn cloned((name, workflow): (&String, &Arc<Workflow>)) -> (String, Arc<Workflow>) {
+    (name.clone(), Arc::clone(workflow))
 }
 
 /// Says in the record what was applied.

@@ -14,6 +14,10 @@ impl Filter {
             && self.labels.iter().all(|(key, value)| request.labels.get(key) == Some(value))
             && self.awaiting.as_ref().is_none_or(|person| approval.awaits(person))
             && self.text.as_ref().is_none_or(|text| mentions(approval, text))
+            && self
+                .visible
+                .as_ref()
+                .is_none_or(|scopes| scopes.iter().any(|scope| scope.holds(&request.source.workflow, &request.labels)))
     }
 }
 

@@ -26,7 +26,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    approval::{Approval, ApprovalId, Command, Origin, Principal, Priority, Refusal, Status, TaskInput, TaskToken},
+    approval::{
+        Approval, ApprovalId, Command, Origin, Principal, Priority, Refusal, Scope, Status, TaskInput, TaskToken,
+    },
     audit::{AdminEvent, ChainHead, Hash},
 };
 
@@ -240,6 +242,8 @@ pub struct Filter {
     pub execution_arn: Option<String>,
     /// That this person could vote on, and has not.
     pub awaiting: Option<crate::approval::Person>,
+    /// Of one of these scopes: those that the caller may see. `None`: of any.
+    pub visible: Option<Vec<Scope>>,
 }
 
 /// A list's order.
@@ -344,6 +348,27 @@ pub struct WorkflowRecord {
     pub created: Timestamp,
     /// When it was last applied.
     pub updated: Timestamp,
+}
+
+/// An API token, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiTokenRecord {
+    /// SHA-256 of the secret: the key.
+    pub digest: Vec<u8>,
+    /// Its name.
+    pub name: String,
+    /// What it may do, as JSON; [`crate::auth`] reads it.
+    pub grants: String,
+    /// Ties name, grants and expiry to the secret.
+    pub seal: Vec<u8>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// By whom.
+    pub created_by: Principal,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// When it was revoked.
+    pub revoked: Option<Timestamp>,
 }
 
 /// How often a heartbeat is sent where the state's HeartbeatSeconds is known: at two thirds of it.
@@ -475,6 +500,20 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets a workflow; whether there was one.
     async fn delete_workflow(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Keeps an API token, and records that it was made, unless one of its name is alive; whether it did.
+    async fn put_api_token(&self, token: ApiTokenRecord, origin: Origin) -> Result<bool, StoreError>;
+
+    /// Ends the newest API token of a name, and records that, unless it was ended before; the token.
+    async fn revoke_api_token(
+        &self,
+        name: &str,
+        origin: Origin,
+        at: Timestamp,
+    ) -> Result<Option<ApiTokenRecord>, StoreError>;
+
+    /// All API tokens, revoked and expired ones included, by name, newest first.
+    async fn api_tokens(&self) -> Result<Vec<ApiTokenRecord>, StoreError>;
 
     /// Writes out what is in hand and closes. Later calls fail with [`StoreError::Closed`].
     async fn close(&self) -> Result<(), StoreError>;

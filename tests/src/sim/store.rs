@@ -10,8 +10,8 @@ use approve_server::{
     approval::{Approval, ApprovalId, Command, Origin},
     audit::{AdminEvent, ChainHead},
     store::{
-        Admission, Admitted, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange, Exported,
-        HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Store, StoreError, WorkflowRecord,
+        Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
+        Exported, HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Store, StoreError, WorkflowRecord,
     },
 };
 use async_trait::async_trait;
@@ -241,6 +241,23 @@ impl Store for FragileStore {
 
     async fn delete_workflow(&self, name: &str) -> Result<bool, StoreError> {
         self.write(|store| async move { store.delete_workflow(name).await }).await
+    }
+
+    async fn put_api_token(&self, token: ApiTokenRecord, origin: Origin) -> Result<bool, StoreError> {
+        self.write(|store| async move { store.put_api_token(token, origin).await }).await
+    }
+
+    async fn revoke_api_token(
+        &self,
+        name: &str,
+        origin: Origin,
+        at: Timestamp,
+    ) -> Result<Option<ApiTokenRecord>, StoreError> {
+        self.write(|store| async move { store.revoke_api_token(name, origin, at).await }).await
+    }
+
+    async fn api_tokens(&self) -> Result<Vec<ApiTokenRecord>, StoreError> {
+        self.read(|store| async move { store.api_tokens().await }).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

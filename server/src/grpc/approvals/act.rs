@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 
 use super::{Approvals, read};
 use crate::{
-    approval::{Approval, ApprovalId, Command, Origin},
+    approval::{Approval, ApprovalId, Command},
     auth::{Caller, Permission},
     grpc::{convert, status::ApiError},
     store::{Executed, RequestKey, Revision},
@@ -25,11 +25,14 @@ impl Approvals {
     /// Carries out a command, and sees to it that what follows from it is done.
     pub(super) async fn execute(
         &self,
+        caller: &Caller,
+        permission: Permission,
         id: &ApprovalId,
         command: Command,
-        origin: Origin,
         key: Option<RequestKey>,
     ) -> Result<(Arc<Approval>, Revision), ApiError> {
+        self.require(caller, permission, id).await?;
+        let origin = caller.origin.clone();
         match self.store.execute(id, command, origin, self.clock.now(), key).await? {
             Executed::Done { approval, revision } => {
                 self.worker.decided(&approval);
@@ -41,21 +44,21 @@ impl Approvals {
         }
     }
 
-    async fn act(&self, id: &ApprovalId, command: Command, origin: Origin) -> Result<Arc<Approval>, ApiError> {
-        self.execute(id, command, origin, None).await.map(|(approval, _)| approval)
+    async fn act(
+        &self,
+        caller: &Caller,
+        permission: Permission,
+        id: &ApprovalId,
+        command: Command,
+    ) -> Result<Arc<Approval>, ApiError> {
+        self.execute(caller, permission, id, command, None).await.map(|(approval, _)| approval)
     }
 
-    /// Whether the caller may operate an approval.
-    async fn operates(&self, caller: &Caller, id: &ApprovalId) -> Result<bool, ApiError> {
-        let approval = self.store.get(id).await?.ok_or_else(|| ApiError::ApprovalNotFound(id.to_string()))?;
-        Ok(caller.may_on(Permission::Operate, &approval))
-    }
-
-    /// Refuses whoever may not operate an approval.
-    async fn must_operate(&self, caller: &Caller, id: &ApprovalId) -> Result<(), ApiError> {
-        let approval = self.store.get(id).await?.ok_or_else(|| ApiError::ApprovalNotFound(id.to_string()))?;
-        let request = &approval.request;
-        Ok(caller.require(Permission::Operate, Some(&request.source.workflow), Some(&request.labels))?)
+    /// What the caller acts as on an approval: an operator where they are one, else as `other` says.
+    async fn role(&self, caller: &Caller, id: &ApprovalId, other: Permission) -> Result<(bool, Permission), ApiError> {
+        let approval = self.seen(caller, id).await?;
+        let operator = caller.may_on(Permission::Operate, &approval);
+        Ok((operator, if operator { Permission::Operate } else { other }))
     }
 
     pub(super) async fn withdraw(
@@ -65,14 +68,15 @@ impl Approvals {
     ) -> Result<Arc<Approval>, ApiError> {
         let id = read::id(&request.approval_id)?;
         let key = read::key(&request.request_id, caller.origin.by.as_str(), &request)?;
-        let command = Command::Withdraw { by: caller.person, comment: read::comment(request.comment)? };
-        self.execute(&id, command, caller.origin, key).await.map(|(approval, _)| approval)
+        let command = Command::Withdraw { by: caller.person.clone(), comment: read::comment(request.comment)? };
+        self.execute(&caller, Permission::Decide, &id, command, key).await.map(|(approval, _)| approval)
     }
 
     pub(super) async fn claim(&self, caller: Caller, request: ClaimApprovalRequest) -> Result<Arc<Approval>, ApiError> {
         let id = read::id(&request.approval_id)?;
         let until = read::until(request.duration, CLAIM, self.clock.now())?;
-        self.act(&id, Command::Claim { by: caller.person, until }, caller.origin).await
+        let command = Command::Claim { by: caller.person.clone(), until };
+        self.act(&caller, Permission::Decide, &id, command).await
     }
 
     pub(super) async fn release(
@@ -81,8 +85,9 @@ impl Approvals {
         request: ReleaseApprovalRequest,
     ) -> Result<Arc<Approval>, ApiError> {
         let id = read::id(&request.approval_id)?;
-        let operator = self.operates(&caller, &id).await?;
-        self.act(&id, Command::Release { by: caller.person.principal, operator }, caller.origin).await
+        let (operator, permission) = self.role(&caller, &id, Permission::Decide).await?;
+        let command = Command::Release { by: caller.person.principal.clone(), operator };
+        self.act(&caller, permission, &id, command).await
     }
 
     pub(super) async fn reassign(
@@ -91,14 +96,15 @@ impl Approvals {
         request: ReassignApprovalRequest,
     ) -> Result<Arc<Approval>, ApiError> {
         let id = read::id(&request.approval_id)?;
+        let (operator, permission) = self.role(&caller, &id, Permission::Decide).await?;
         let command = Command::Reassign {
             to: convert::read_actor("to", &request.to)?,
             comment: read::comment(request.comment)?,
             until: read::until(request.duration, REASSIGNMENT, self.clock.now())?,
-            operator: self.operates(&caller, &id).await?,
-            by: caller.person,
+            operator,
+            by: caller.person.clone(),
         };
-        self.act(&id, command, caller.origin).await
+        self.act(&caller, permission, &id, command).await
     }
 
     pub(super) async fn cancel(
@@ -108,12 +114,11 @@ impl Approvals {
     ) -> Result<Arc<Approval>, ApiError> {
         let id = read::id(&request.approval_id)?;
         let key = read::key(&request.request_id, caller.origin.by.as_str(), &request)?;
-        let command = Command::Cancel {
-            reason: read::reason(request.reason)?,
-            operator: self.operates(&caller, &id).await?,
-            by: caller.person.principal,
-        };
-        self.execute(&id, command, caller.origin, key).await.map(|(approval, _)| approval)
+        let reason = read::reason(request.reason)?;
+        // Whoever asked for it needs no more than to see it.
+        let (operator, permission) = self.role(&caller, &id, Permission::View).await?;
+        let command = Command::Cancel { reason, operator, by: caller.person.principal.clone() };
+        self.execute(&caller, permission, &id, command, key).await.map(|(approval, _)| approval)
     }
 
     pub(super) async fn hold(&self, caller: Caller, request: HoldApprovalRequest) -> Result<Arc<Approval>, ApiError> {
@@ -123,8 +128,8 @@ impl Approvals {
         if until.is_some_and(|until| until <= self.clock.now()) {
             return Err(ApiError::field("end_time", "expected a time in the future"));
         }
-        self.must_operate(&caller, &id).await?;
-        self.act(&id, Command::Hold { by: caller.person.principal, until, reason }, caller.origin).await
+        let command = Command::Hold { by: caller.person.principal.clone(), until, reason };
+        self.act(&caller, Permission::Operate, &id, command).await
     }
 
     pub(super) async fn resume(
@@ -133,7 +138,7 @@ impl Approvals {
         request: ResumeApprovalRequest,
     ) -> Result<Arc<Approval>, ApiError> {
         let id = read::id(&request.approval_id)?;
-        self.must_operate(&caller, &id).await?;
-        self.act(&id, Command::Resume { by: caller.person.principal }, caller.origin).await
+        let command = Command::Resume { by: caller.person.principal.clone() };
+        self.act(&caller, Permission::Operate, &id, command).await
     }
 }

@@ -9,7 +9,7 @@ use tonic::metadata::MetadataMap;
 use super::{Approvals, read};
 use crate::{
     approval::Command,
-    auth::Caller,
+    auth::{Caller, Permission},
     grpc::{convert, deadline, status::ApiError},
 };
 
@@ -35,9 +35,9 @@ impl Approvals {
             response: read::response(&request.response_json)?,
             etag: Some(request.etag).filter(|etag| !etag.is_empty()),
             cast_by: caller.origin.on_behalf_of.is_some().then(|| caller.origin.by.clone()),
-            by: caller.person,
+            by: caller.person.clone(),
         };
-        let (mut approval, revision) = self.execute(&id, command, caller.origin, key).await?;
+        let (mut approval, revision) = self.execute(&caller, Permission::Decide, &id, command, key).await?;
         if request.wait_for_delivery && approval.status.is_final() {
             // A deadline that passes here loses nothing: the decision is on disk, and on its way.
             if let Ok(Some(settled)) = tokio::time::timeout_at(wait_until, self.hub.settled(&id)).await {

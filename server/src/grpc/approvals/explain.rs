@@ -18,7 +18,7 @@ impl Approvals {
         caller: &Caller,
         request: ExplainApprovalRequest,
     ) -> Result<ExplainApprovalResponse, ApiError> {
-        let approval = self.find(&request.approval_id).await?;
+        let approval = self.find(caller, &request.approval_id).await?;
         let person = match &request.person {
             None => caller.person.clone(),
             Some(person) => {

@@ -23,9 +23,9 @@ use tonic::{Request, Response, Status, codegen::BoxStream};
 use super::{convert, status::ApiError, token};
 use crate::{
     approval::{Approval, ApprovalId},
-    auth,
+    auth::{self, Caller, Permission, Place},
     clock::SharedClock,
-    store::{ListQuery, SharedStore},
+    store::{Filter, ListQuery, Order, SharedStore},
     watch::Hub,
     worker::WorkerHandle,
 };
@@ -49,9 +49,9 @@ impl ApprovalService for Approvals {
         &self,
         request: Request<StreamPendingApprovalsRequest>,
     ) -> Result<Response<BoxStream<StreamPendingApprovalsResponse>>, Status> {
-        let caller = auth::caller(&request);
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
-        let filter = convert::read_filter(request.filter, || Ok(caller?.person))?;
+        let filter = convert::read_filter(request.filter, &caller)?;
         let digest = token::digest(&filter, "");
         let resume = match request.resume_token.as_str() {
             "" => None,
@@ -76,7 +76,8 @@ impl ApprovalService for Approvals {
         &self,
         request: Request<GetApprovalRequest>,
     ) -> Result<Response<GetApprovalResponse>, Status> {
-        let approval = self.find(&request.into_inner().approval_id).await?;
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let approval = self.find(&caller, &request.into_inner().approval_id).await?;
         Ok(Response::new(GetApprovalResponse { approval: Some(convert::approval(&approval)) }))
     }
 
@@ -84,9 +85,9 @@ impl ApprovalService for Approvals {
         &self,
         request: Request<ListApprovalsRequest>,
     ) -> Result<Response<ListApprovalsResponse>, Status> {
-        let caller = auth::caller(&request);
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
-        let filter = convert::read_filter(request.filter, || Ok(caller?.person))?;
+        let filter = convert::read_filter(request.filter, &caller)?;
         let statuses = convert::read_statuses(&request.statuses)?;
         let order = convert::read_order(request.order)?;
         let digest = token::digest(&filter, &token::list_rest(&statuses, order));
@@ -183,11 +184,29 @@ impl ApprovalService for Approvals {
 }
 
 impl Approvals {
-    async fn find(&self, text: &str) -> Result<Arc<Approval>, ApiError> {
+    /// An approval by its id. One that the caller does not see is none.
+    async fn seen(&self, caller: &Caller, id: &ApprovalId) -> Result<Arc<Approval>, ApiError> {
+        let approval = self.store.get(id).await?.filter(|approval| caller.may_on(Permission::View, approval));
+        approval.ok_or_else(|| ApiError::ApprovalNotFound(id.to_string()))
+    }
+
+    /// Refuses what the caller may not do on an approval, or does not see.
+    async fn require(&self, caller: &Caller, permission: Permission, id: &ApprovalId) -> Result<(), ApiError> {
+        let everywhere = |permission| caller.may(permission, Place::Everywhere);
+        if everywhere(Permission::View) && everywhere(permission) {
+            return Ok(());
+        }
+        let approval = self.seen(caller, id).await?;
+        let request = &approval.request;
+        Ok(caller.require(permission, Some(&request.source.workflow), Some(&request.labels))?)
+    }
+
+    /// An approval by its id, or the beginning of it.
+    async fn find(&self, caller: &Caller, text: &str) -> Result<Arc<Approval>, ApiError> {
         let id = match text.parse::<ApprovalId>() {
             Ok(id) => id,
             Err(_) if ApprovalId::is_prefix(text) => {
-                let mut matches = self.store.find_prefix(text, MAX_MATCHES).await?;
+                let mut matches = self.matches(caller, text).await?;
                 match (matches.pop(), matches.is_empty()) {
                     (Some(only), true) => only,
                     (None, _) => return Err(ApiError::ApprovalNotFound(text.to_owned())),
@@ -203,6 +222,35 @@ impl Approvals {
                 return Err(ApiError::field("approval_id", problem));
             }
         };
-        self.store.get(&id).await?.ok_or_else(|| ApiError::ApprovalNotFound(id.to_string()))
+        self.seen(caller, &id).await
+    }
+
+    /// The ids that begin so, of approvals that the caller sees; a few of them.
+    async fn matches(&self, caller: &Caller, prefix: &str) -> Result<Vec<ApprovalId>, ApiError> {
+        let Some(visible) = caller.scopes(Permission::View) else {
+            return Ok(self.store.find_prefix(prefix, MAX_MATCHES).await?);
+        };
+        let filter = Filter { visible: Some(visible), ..Filter::default() };
+        let mut found = Vec::new();
+        let mut after = ApprovalId::first_of(prefix);
+        while let Some(from) = after {
+            let order = Order::OldestFirst;
+            let query = ListQuery {
+                filter: filter.clone(),
+                statuses: Vec::new(),
+                order,
+                after: Some(from),
+                limit: MAX_MATCHES,
+            };
+            let page = self.store.list(query).await?;
+            for approval in page.approvals {
+                if !approval.id.as_str().starts_with(prefix) || found.len() == MAX_MATCHES {
+                    return Ok(found);
+                }
+                found.push(approval.id.clone());
+            }
+            after = page.next.filter(|next| next.as_str().starts_with(prefix));
+        }
+        Ok(found)
     }
 }

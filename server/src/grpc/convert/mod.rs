@@ -18,6 +18,7 @@ use crate::{
         Approval, Assignment, Choice, Decision, Delivery, DeliveryState, Hold, Person, Principal, Priority, Progress,
         Rule, Source, Status, TaskState, Vote,
     },
+    auth::{Caller, Permission},
     store::{Filter, Order},
 };
 
@@ -249,11 +250,8 @@ pub(super) fn read_order(number: i32) -> Result<Order, ApiError> {
     }
 }
 
-/// `caller` is asked for only where the filter needs it.
-pub(super) fn read_filter(
-    filter: Option<proto::ApprovalFilter>,
-    caller: impl FnOnce() -> Result<Person, ApiError>,
-) -> Result<Filter, ApiError> {
+/// Of what the caller may see.
+pub(super) fn read_filter(filter: Option<proto::ApprovalFilter>, caller: &Caller) -> Result<Filter, ApiError> {
     let filter = filter.unwrap_or_default();
     if filter.text.len() > MAX_FILTER_TEXT {
         return Err(ApiError::field("filter.text", format!("expected at most {MAX_FILTER_TEXT} bytes")));
@@ -280,6 +278,7 @@ pub(super) fn read_filter(
         priorities,
         text: some(filter.text),
         execution_arn: some(filter.execution_arn),
-        awaiting: if filter.awaiting_me { Some(caller()?) } else { None },
+        awaiting: filter.awaiting_me.then(|| caller.person.clone()),
+        visible: caller.scopes(Permission::View),
     })
 }

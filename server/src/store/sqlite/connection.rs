@@ -16,7 +16,7 @@ pub(super) const DATABASE: &str = "approve.db";
 const LOCK: &str = "approve.lock";
 
 /// Each brings the schema from the version of its place to the next.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/0001.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002_api_tokens.sql")];
 
 /// How long a connection waits for another one: the writer's checkpoints and closings, which are short.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -12,6 +12,7 @@ mod readers;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod transaction;
 mod writer;
 
@@ -33,8 +34,9 @@ use self::{
     writer::{Ask, Job, Writer},
 };
 use super::{
-    Admission, Admitted, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange, Exported,
-    HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Store, StoreError, WorkflowRecord, tail::Tail,
+    Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
+    Exported, HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Store, StoreError, WorkflowRecord,
+    tail::Tail,
 };
 use crate::{
     approval::{Approval, ApprovalId, Command, Origin},
@@ -279,6 +281,24 @@ impl Store for SqliteStore {
     async fn delete_workflow(&self, name: &str) -> Result<bool, StoreError> {
         let name = name.to_owned();
         self.write(move |transaction| transaction.delete_workflow(&name)).await
+    }
+
+    async fn put_api_token(&self, token: ApiTokenRecord, origin: Origin) -> Result<bool, StoreError> {
+        self.write(move |transaction| transaction.put_api_token(&token, &origin)).await
+    }
+
+    async fn revoke_api_token(
+        &self,
+        name: &str,
+        origin: Origin,
+        at: Timestamp,
+    ) -> Result<Option<ApiTokenRecord>, StoreError> {
+        let name = name.to_owned();
+        self.write(move |transaction| transaction.revoke_api_token(&name, &origin, at)).await
+    }
+
+    async fn api_tokens(&self) -> Result<Vec<ApiTokenRecord>, StoreError> {
+        self.readers.read(tokens::all).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -9,13 +9,14 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     connection::{failed, unavailable},
     rows::{self, BY_ID, BY_IDENTITY, BY_NUMBER, Fixed, Stored},
+    tokens,
 };
 use crate::{
     approval::{Approval, ApprovalId, Command, Origin, Principal, Status, TaskToken, Transition, Via, apply},
     audit::{AdminEvent, Attempt, ChainHead, Described, Record, Refusals, Repeated, Subject, describe},
     store::{
-        Admission, Admitted, Change, DeliveryTry, Executed, NextDue, REQUEST_KEY_LIFE, RequestKey, Revision,
-        StoreError, WorkflowRecord,
+        Admission, Admitted, ApiTokenRecord, Change, DeliveryTry, Executed, NextDue, REQUEST_KEY_LIFE, RequestKey,
+        Revision, StoreError, WorkflowRecord,
         admission::Plan,
         attempt,
         codec::{encode, encode_state},
@@ -456,6 +457,29 @@ impl<'a> Transaction<'a> {
             )?;
         }
         Ok(())
+    }
+
+    pub(super) fn put_api_token(&mut self, token: &ApiTokenRecord, origin: &Origin) -> Result<bool, StoreError> {
+        let kept = tokens::put(self.connection, token)?;
+        if kept {
+            self.record(origin, None, None, &tokens::created(token)?, token.created)?;
+        }
+        Ok(kept)
+    }
+
+    pub(super) fn revoke_api_token(
+        &mut self,
+        name: &str,
+        origin: &Origin,
+        at: Timestamp,
+    ) -> Result<Option<ApiTokenRecord>, StoreError> {
+        let Some(mut token) = tokens::newest(self.connection, name)? else { return Ok(None) };
+        if token.revoked.is_none() {
+            token.revoked = Some(at);
+            tokens::revoke(self.connection, &token)?;
+            self.record(origin, None, None, &tokens::revoked(&token)?, at)?;
+        }
+        Ok(Some(token))
     }
 
     pub(super) fn put_workflow(&self, record: &WorkflowRecord) -> Result<(), StoreError> {
