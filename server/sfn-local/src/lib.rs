@@ -1,7 +1,7 @@
 //! An embedded Step Functions, with the IAM and STS calls around it, over the AWS wire protocols on loopback.
 //!
 //! For development and tests: the AWS SDKs, boto3 and the AWS CLI run against it unchanged, and nothing leaves the
-//! machine. State is in memory and ends with the process. Where AWS documents a behaviour, or was recorded, that is
+//! machine. State is in memory and ends with the process, unless it is kept in a file ([`Options::data_file`]). Where AWS documents a behaviour, or was recorded, that is
 //! what happens here; what is not supported is refused with an error that names it, never skipped.
 //!
 //! # Starting it
@@ -35,14 +35,18 @@
 //! | Executions | Start, Stop, Describe, List, GetExecutionHistory, DescribeStateMachineForExecution |
 //! | Tags | TagResource, UntagResource, ListTagsForResource |
 //! | States | Task (activities), Pass, Choice, Wait, Succeed, Fail, Parallel, Map (INLINE); Retry, Catch; TimeoutSeconds and HeartbeatSeconds (also as paths) |
-//! | Data | JSONPath fields, the context object (`$$`), all intrinsic functions; numbers keep their digits |
-//! | IAM | CreateRole, GetRole, DeleteRole, UpdateAssumeRolePolicy; Attach, Detach and ListAttachedRolePolicies; Put, Get, Delete and ListRolePolicies; TagRole, UntagRole, ListRoleTags; GetPolicy (AWS managed ones); ListInstanceProfilesForRole |
+//! | JSONPath | all fields, the context object (`$$`), all intrinsic functions |
+//! | JSONata | `QueryLanguage` of a machine or a state; Arguments, Output, Items, Condition, and expressions wherever AWS takes them; `$states`; the functions that Step Functions adds |
+//! | Variables | Assign in states, choice rules and catchers; scopes; size limits |
+//! | IAM | CreateRole, GetRole, UpdateRole, ListRoles, DeleteRole, UpdateAssumeRolePolicy; Put and DeleteRolePermissionsBoundary; Attach, Detach and ListAttachedRolePolicies; Put, Get, Delete and ListRolePolicies; TagRole, UntagRole, ListRoleTags; CreatePolicy, GetPolicy (also AWS's own), DeletePolicy; ListInstanceProfilesForRole |
 //! | STS | GetCallerIdentity |
 //!
-//! Not here: Express and distributed Map, JSONata and variables, Task resources other than activities, versions, aliases,
-//! redrive, customer-managed keys, logging and tracing (their configuration is kept and given back). Calls are never
-//! throttled unless a fault rule says so, and nothing is eventually consistent but a fresh role, on request
-//! ([`Options::role_propagation`]).
+//! Numbers keep their digits, also through JSONata where it does not compute with them.
+//!
+//! Not here: Express and distributed Map, Map over objects, Task resources other than activities, versions, aliases,
+//! redrive, JSONata's `$eval`; encryption keys, logging and tracing have no effect (their configuration is kept and given
+//! back). On request only: throttling by the documented quotas ([`Options::quotas`]), and a fresh role that cannot be
+//! assumed yet ([`Options::role_propagation`]). Nothing else is eventually consistent.
 //!
 //! # Where AWS leaves a choice
 //!
@@ -51,7 +55,10 @@
 //! - A token that was answered, timed out or lost its execution gives `TaskTimedOut`; one of our form that is not known
 //!   (an earlier process, or an execution forgotten by [`Options::max_closed_executions`]) `TaskDoesNotExist`; anything
 //!   else `InvalidToken`.
-//! - A poll whose connection is seen to be gone takes no task. A task whose answer is lost on the way is lost, as with AWS.
+//! - A poll whose connection is seen to be gone takes no task, unless [`Options::dead_polls_take_tasks`] asks for what
+//!   AWS does. A task whose answer is lost on the way is lost, as with AWS.
+//! - A machine that is deleted is `DELETING` until its running executions have ended, which go on.
+//! - An expression of JSONata that fails is `States.QueryEvaluationError`, which Retry and Catch match.
 //! - `States.Runtime` ends an execution whatever Retry and Catch say; `States.ALL` does not match
 //!   `States.DataLimitExceeded`.
 //!
@@ -72,11 +79,13 @@ pub mod engine;
 mod faults;
 mod http;
 pub mod iam;
+mod journal;
 mod json;
 mod quotas;
 mod server;
 mod shared;
 
 pub use faults::{FaultKind, FaultPlan, FaultRule};
+pub use journal::JournalError;
 pub use json::Json;
 pub use server::{BindError, Options, Server};

@@ -1,6 +1,6 @@
 //! The server: a listener on loopback, its connections and its timer.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -9,9 +9,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    engine::{Engine, EngineOptions},
+    engine::{ApiError, Engine, EngineOptions},
     faults::{FaultPlan, Faults},
     http,
+    journal::{Journal, JournalError},
     shared::Shared,
 };
 
@@ -42,6 +43,10 @@ pub struct Options {
     pub dead_polls_take_tasks: bool,
     /// Fixes ids and tokens; made up when absent.
     pub seed: Option<u64>,
+    /// Keeps the state: every call is written there before it is applied, and a start goes on from there. In memory
+    /// only, when absent. It grows with each call; it is for one process at a time, and for the options that it was
+    /// made with. Changes of the clock are not kept.
+    pub data_file: Option<PathBuf>,
     /// Faults from the start; more by `POST /_sfn-local/faults`.
     pub faults: FaultPlan,
 }
@@ -60,6 +65,7 @@ impl Default for Options {
             quotas: false,
             dead_polls_take_tasks: false,
             seed: None,
+            data_file: None,
             faults: FaultPlan::default(),
         }
     }
@@ -86,6 +92,22 @@ pub enum BindError {
     /// An account id is twelve digits.
     #[error("account_id must be twelve digits, not {0:?}")]
     AccountId(String),
+    /// The data file cannot be used.
+    #[error("cannot go on from {path}")]
+    DataFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: JournalError,
+    },
+    /// The data file can be read but not written.
+    #[error("cannot write {path}: {message}")]
+    DataFileWrite {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        message: String,
+    },
 }
 
 /// A bound server that does not serve yet.
@@ -106,7 +128,7 @@ impl Server {
         let listener = TcpListener::bind(options.addr).await.map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
         let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
-        let engine = EngineOptions {
+        let mut engine = EngineOptions {
             seed: options.seed.unwrap_or(high ^ low),
             account_id: options.account_id,
             region: options.region,
@@ -115,9 +137,24 @@ impl Server {
             role_propagation: options.role_propagation,
             max_closed_executions: options.max_closed_executions,
         };
-        let engine = Engine::new(engine, Timestamp::now());
         let behaviour = Behaviour { quotas: options.quotas, dead_polls_take_tasks: options.dead_polls_take_tasks };
-        Ok(Self { listener, addr, shared: Arc::new(Shared::new(engine, Faults::new(options.faults), behaviour)) })
+        let faults = Faults::new(options.faults);
+        let Some(path) = options.data_file else {
+            let engine = Engine::new(engine, Timestamp::now());
+            return Ok(Self { listener, addr, shared: Arc::new(Shared::new(engine, faults, behaviour)) });
+        };
+        let unusable = |source| BindError::DataFile { path: path.clone(), source };
+        let (journal, recorded) = Journal::open(&path, &engine).map_err(unusable)?;
+        engine.seed = recorded.seed;
+        let time = |millis| Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MIN);
+        let began = recorded.calls.first().map_or_else(Timestamp::now, |(at, _)| time(*at));
+        let mut shared = Shared::new(Engine::new(engine, began), faults, behaviour);
+        for (at, call) in &recorded.calls {
+            http::replay(&shared, time(*at), call);
+        }
+        let write = |error: ApiError| BindError::DataFileWrite { path: path.clone(), message: error.message };
+        shared.keep(journal).map_err(write)?;
+        Ok(Self { listener, addr, shared: Arc::new(shared) })
     }
 
     /// The address it listens on.

@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     engine::{ActivityTask, ApiError, Effect, Engine, Poll, PollId},
     faults::Faults,
+    journal::{Entry, Journal},
     quotas::Quotas,
     server::Behaviour,
 };
@@ -29,12 +30,16 @@ pub(crate) struct Shared {
     pub(crate) account_id: String,
     pub(crate) faults: Faults,
     dead_polls_take_tasks: bool,
+    /// Taken before the core, and kept while a call is applied: its order is the engine's.
+    journal: Option<Mutex<Journal>>,
 }
 
 #[derive(Debug)]
 struct Core {
     engine: Engine,
     clock: Clock,
+    /// The time of the call that is being applied on record.
+    pinned: Option<Timestamp>,
     /// `None` where calls are not throttled.
     quotas: Option<Quotas>,
     waiting: HashMap<PollId, oneshot::Sender<PollAnswer>>,
@@ -44,7 +49,7 @@ struct Core {
 impl Core {
     /// Runs one call and hands out what the engine decided in it.
     fn call<R>(&mut self, act: impl FnOnce(&mut Engine, Timestamp) -> R) -> R {
-        let now = self.clock.now();
+        let now = self.pinned.unwrap_or_else(|| self.clock.now());
         let result = act(&mut self.engine, now);
         for effect in self.engine.take_effects() {
             match effect {
@@ -64,7 +69,8 @@ impl Shared {
     pub(crate) fn new(engine: Engine, faults: Faults, behaviour: Behaviour) -> Self {
         let options = engine.options().clone();
         let quotas = behaviour.quotas.then(Quotas::default);
-        let core = Core { engine, clock: Clock::default(), quotas, waiting: HashMap::new(), draining: false };
+        let core =
+            Core { engine, clock: Clock::default(), pinned: None, quotas, waiting: HashMap::new(), draining: false };
         Self {
             core: Mutex::new(core),
             rescheduled: Notify::new(),
@@ -72,7 +78,48 @@ impl Shared {
             account_id: options.account_id,
             faults,
             dead_polls_take_tasks: behaviour.dead_polls_take_tasks,
+            journal: None,
         }
+    }
+
+    /// From now on calls are on record. The polls of the last process are over.
+    pub(crate) fn keep(&mut self, journal: Journal) -> Result<(), ApiError> {
+        self.journal = Some(Mutex::new(journal));
+        self.end_all_polls()
+    }
+
+    /// Applies a call that may change something; on record first, where there is one.
+    pub(crate) fn recorded<R>(&self, entry: impl FnOnce() -> Entry, act: impl FnOnce() -> R) -> Result<R, ApiError> {
+        let Some(journal) = &self.journal else { return Ok(act()) };
+        let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.with_core(|core| core.clock.now().max(core.engine.now()));
+        let written = journal.append(now.as_millisecond(), entry());
+        written
+            .map(|()| self.at(now, act))
+            .map_err(|error| ApiError::new("InternalFailure", format!("The data file cannot be written: {error}")))
+    }
+
+    /// Applies a call of the journal.
+    pub(crate) fn at<R>(&self, now: Timestamp, act: impl FnOnce() -> R) -> R {
+        self.with_core(|core| core.pinned = Some(now));
+        let result = act();
+        self.with_core(|core| core.pinned = None);
+        result
+    }
+
+    /// Applies a call about polls of the journal, whose clients are long gone.
+    pub(crate) fn replay_poll(&self, entry: &Entry) {
+        self.call(|engine, now| match entry {
+            // What it answered went to its client, or not.
+            Entry::Poll(activity, worker) => drop(engine.start_poll(activity, worker.as_deref(), now)),
+            Entry::Cancel(poll) => engine.cancel_poll(PollId(*poll)),
+            Entry::EndPolls => engine.end_all_polls(),
+            Entry::Sfn(..) | Entry::Iam(..) => {}
+        });
+    }
+
+    fn end_all_polls(&self) -> Result<(), ApiError> {
+        self.recorded(|| Entry::EndPolls, || self.call(|engine, _| engine.end_all_polls()))
     }
 
     /// Whether the quotas let this call through.
@@ -114,20 +161,23 @@ impl Shared {
 
     /// GetActivityTask. Dropping the future takes the poll back.
     pub(crate) async fn poll(&self, activity_arn: &str, worker: Option<&str>) -> PollAnswer {
-        let started = self.with_core(|core| {
-            if core.draining {
-                return Ok(Err(None));
-            }
-            match core.call(|engine, now| engine.start_poll(activity_arn, worker, now))? {
-                Poll::Task(task) => Ok(Err(Some(task))),
-                Poll::Waiting(id) => {
-                    let (sender, receiver) = oneshot::channel();
-                    core.waiting.insert(id, sender);
-                    Ok(Ok((id, receiver)))
+        let start = || {
+            self.with_core(|core| {
+                if core.draining {
+                    return Ok(Err(None));
                 }
-            }
-        });
-        let (id, receiver) = match started? {
+                match core.call(|engine, now| engine.start_poll(activity_arn, worker, now))? {
+                    Poll::Task(task) => Ok(Err(Some(task))),
+                    Poll::Waiting(id) => {
+                        let (sender, receiver) = oneshot::channel();
+                        core.waiting.insert(id, sender);
+                        Ok(Ok((id, receiver)))
+                    }
+                }
+            })
+        };
+        let entry = || Entry::Poll(activity_arn.to_owned(), worker.map(str::to_owned));
+        let (id, receiver) = match self.recorded(entry, start)?? {
             Ok(waiting) => waiting,
             Err(at_once) => return Ok(at_once),
         };
@@ -137,10 +187,10 @@ impl Shared {
 
     /// Answers open polls empty, and from now on every new one.
     pub(crate) fn drain(&self) {
-        self.with_core(|core| {
-            core.draining = true;
-            core.call(|engine, _| engine.end_all_polls());
-        });
+        self.with_core(|core| core.draining = true);
+        if let Err(error) = self.end_all_polls() {
+            tracing::warn!(%error, "the end of the open polls is not on record");
+        }
     }
 
     /// Makes due things happen until cancelled.
@@ -174,10 +224,13 @@ struct PollGuard<'s> {
 
 impl Drop for PollGuard<'_> {
     fn drop(&mut self) {
-        self.shared.with_core(|core| {
-            if core.waiting.remove(&self.id).is_some() && !self.shared.dead_polls_take_tasks {
-                core.engine.cancel_poll(self.id);
+        let shared = self.shared;
+        let open = shared.with_core(|core| core.waiting.remove(&self.id).is_some());
+        if open && !shared.dead_polls_take_tasks {
+            let cancel = || shared.call(|engine, _| engine.cancel_poll(self.id));
+            if let Err(error) = shared.recorded(|| Entry::Cancel(self.id.0), cancel) {
+                tracing::warn!(%error, "the end of a poll is not on record");
             }
-        });
+        }
     }
 }

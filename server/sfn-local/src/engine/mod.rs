@@ -127,6 +127,12 @@ impl Engine {
         &self.options
     }
 
+    /// The time of the latest call. It never goes back.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.world.now
+    }
+
     /// The IAM of the account.
     pub fn iam(&mut self) -> &mut Iam {
         &mut self.iam

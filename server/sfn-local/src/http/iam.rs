@@ -4,13 +4,27 @@ use super::query::{Form, QueryResult, element};
 use crate::{
     engine::{ApiError, Tags},
     iam::{CreateRole, Iam, ManagedPolicy, Role},
+    journal::Entry,
     shared::Shared,
 };
 
 const IAM: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
 const STS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
-pub(super) fn call(shared: &Shared, form: &Form, operation: &str) -> Result<QueryResult, ApiError> {
+pub(super) fn call(shared: &Shared, form: &Form, operation: &str, body: &[u8]) -> Result<QueryResult, ApiError> {
+    if ["Get", "List"].iter().any(|verb| operation.starts_with(verb)) {
+        return apply(shared, form, operation);
+    }
+    let entry = || Entry::Iam(operation.to_owned(), String::from_utf8_lossy(body).into_owned());
+    shared.recorded(entry, || apply(shared, form, operation))?
+}
+
+/// Carries out a call of the journal again; it answers what it answered.
+pub(super) fn replay(shared: &Shared, operation: &str, body: &[u8]) {
+    let _ = apply(shared, &Form::parse(body), operation);
+}
+
+fn apply(shared: &Shared, form: &Form, operation: &str) -> Result<QueryResult, ApiError> {
     if operation == "GetCallerIdentity" {
         let account = &shared.account_id;
         let arn = format!("arn:aws:iam::{account}:root");

@@ -20,6 +20,7 @@ use hyper::{
 use crate::{
     engine::ApiError,
     faults::{FaultKind, FaultRule},
+    journal::Entry,
     shared::Shared,
 };
 
@@ -78,12 +79,21 @@ pub(crate) async fn handle(shared: &Shared, request: Request<Incoming>) -> Resul
     let fault = strike(shared, &operation).await?;
     let answer = match fault_error(fault.as_ref()) {
         Some((status, error)) => query::error(status, &error, &request_id),
-        None => match iam::call(shared, &form, &operation) {
+        None => match iam::call(shared, &form, &operation, &body) {
             Ok(result) => query::result(&operation, &result, &request_id),
             Err(error) => query::error(query::status(&error), &error, &request_id),
         },
     };
     keep_or_drop(fault.as_ref(), answer)
+}
+
+/// Applies a call of the journal, at its time.
+pub(crate) fn replay(shared: &Shared, at: jiff::Timestamp, entry: &Entry) {
+    shared.at(at, || match entry {
+        Entry::Sfn(region, operation, body) => sfn::replay(shared, region, operation, body.as_bytes()),
+        Entry::Iam(operation, form) => iam::replay(shared, operation, form.as_bytes()),
+        Entry::Poll(..) | Entry::Cancel(_) | Entry::EndPolls => shared.replay_poll(entry),
+    });
 }
 
 /// The fault, if any, that this call meets. A delay has passed and a reset has struck when it returns.

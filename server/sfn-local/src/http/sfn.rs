@@ -13,6 +13,7 @@ use crate::{
         ApiError, CreateStateMachine, ExecutionFilter, ExecutionStatus, StartExecution, Tags, UpdateStateMachine,
         epoch_seconds,
     },
+    journal::Entry,
     shared::Shared,
 };
 
@@ -70,6 +71,26 @@ pub(super) async fn call(shared: &Shared, region: &str, operation: &str, body: &
             None => json!({"taskToken": null}),
         });
     }
+    if reads(operation) {
+        return apply(shared, region, operation, parameters);
+    }
+    let entry = || Entry::Sfn(region.to_owned(), operation.to_owned(), String::from_utf8_lossy(body).into_owned());
+    shared.recorded(entry, || apply(shared, region, operation, parameters))?
+}
+
+/// Whether an operation changes nothing.
+fn reads(operation: &str) -> bool {
+    ["Describe", "List", "Get", "Validate"].iter().any(|verb| operation.starts_with(verb))
+}
+
+/// Carries out a call of the journal again; it answers what it answered.
+pub(super) fn replay(shared: &Shared, region: &str, operation: &str, body: &[u8]) {
+    if let Ok(parameters) = parse(body) {
+        let _ = apply(shared, region, operation, parameters);
+    }
+}
+
+fn apply(shared: &Shared, region: &str, operation: &str, parameters: Parameters) -> Result<Value, ApiError> {
     let call = Call { shared, region, parameters };
     match operation {
         "CreateActivity" => call.create_activity(),

@@ -1,6 +1,7 @@
 //! The real AWS SDKs against the server.
 #![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
+mod durable;
 mod faults;
 mod iam;
 mod paging;
