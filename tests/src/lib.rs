@@ -16,6 +16,7 @@ pub mod localstack;
 pub mod microburst;
 pub mod process;
 pub mod record;
+pub mod scenarios;
 pub mod server;
 pub mod sim;
 pub mod wait;

@@ -1,6 +1,9 @@
 //! LocalStack: a Step Functions that is not ours, to check against.
 
-use std::{net::TcpListener, path::PathBuf};
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
 
 use tempfile::TempDir;
 
@@ -18,6 +21,7 @@ const ATTEMPTS: usize = 3;
 pub struct LocalStack {
     _process: Process,
     url: String,
+    python: PathBuf,
     _folder: TempDir,
 }
 
@@ -45,11 +49,16 @@ impl LocalStack {
                 client.list_state_machines().send().await.is_ok().then_some(true)
             });
             if ready.await {
-                return Self { _process: process, url, _folder: folder };
+                return Self { _process: process, url, python: venv.join("bin/python"), _folder: folder };
             }
             eprintln!("LocalStack ended at once:\n{}", process.stderr());
         }
         panic!("LocalStack did not start");
+    }
+
+    /// The Python that it runs in, which has boto3.
+    pub fn python(&self) -> &Path {
+        &self.python
     }
 
     /// Its URL.

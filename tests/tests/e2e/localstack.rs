@@ -1,11 +1,11 @@
 //! The whole main job against a Step Functions that is not ours, with the binaries as they are: `serve` finds it
-//! through the usual environment variables, `approve-cli` provisions and drives.
+//! through the usual environment variables, `approve-cli` provisions and drives. Then the scenarios, against ours and it.
 //!
 //! `tests/run` installs LocalStack and runs these.
 
 use std::fs;
 
-use approve_tests::{Server, aws, localstack::LocalStack};
+use approve_tests::{LocalAws, Server, aws, localstack::LocalStack, scenarios};
 
 use super::main_job::{execution_ended, start_and_see};
 
@@ -21,10 +21,17 @@ name = "HumanApprovalRole"
 managed_policies = ["arn:aws:iam::aws:policy/AWSStepFunctionsFullAccess"]
 "#;
 
+/// One after the other on one LocalStack, which takes long to start.
 #[tokio::test]
 #[ignore = "needs LocalStack: run tests/run"]
-async fn the_main_job_runs_unchanged() {
+async fn the_main_job_runs_unchanged_and_every_scenario_as_here() {
     let localstack = LocalStack::start().await;
+    the_main_job_runs_unchanged(&localstack).await;
+    let ours = LocalAws::start().await;
+    scenarios::compare(localstack.python(), ours.url(), localstack.url()).await;
+}
+
+async fn the_main_job_runs_unchanged(localstack: &LocalStack) {
     let server = Server::serve_with_environment(localstack.url()).await;
     let spec = server.folder().join("payments.toml");
     fs::write(&spec, SPEC).unwrap();
