@@ -130,6 +130,8 @@ pub struct DevOptions {
     pub aws_listen: SocketAddr,
     /// Where the store is kept.
     pub data_dir: PathBuf,
+    /// Where the embedded Step Functions keeps its state, if it does.
+    pub aws_data_file: Option<PathBuf>,
     /// Written once serving.
     pub ready_file: Option<PathBuf>,
 }
@@ -174,7 +176,8 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), AppE
 pub async fn dev(options: DevOptions) -> Result<(), AppError> {
     let mut signals = signals()?;
     let listener = bind(options.listen, "--listen").await?;
-    let local = bind_local(sfn_local::Options { addr: options.aws_listen, ..sfn_local::Options::default() }).await?;
+    let (addr, data_file) = (options.aws_listen, options.aws_data_file);
+    let local = bind_local(sfn_local::Options { addr, data_file, ..sfn_local::Options::default() }).await?;
     let endpoint = local.endpoint();
     let stop_local = CancellationToken::new();
     let local = tokio::spawn(local.serve(stop_local.clone()));
@@ -231,8 +234,8 @@ async fn load_tokens(config: &Config, store: &SharedStore, clock: &SharedClock) 
     Ok(Arc::new(tokens.map_err(|source| AppError::Store { folder: config.data_dir.clone(), source })?))
 }
 
-/// The embedded Step Functions begins empty: it gets the workflows that are stored, and the reference one, which is
-/// returned.
+/// The embedded Step Functions may begin empty: it gets the workflows that are stored, and the reference one, which is
+/// returned. Where it has them already, nothing is written.
 async fn provision_again(provisioner: &Provisioner) -> Result<Arc<Workflow>, ProvisionerError> {
     let reference = Spec::reference();
     let all = provisioner.workflows.all();
@@ -246,9 +249,9 @@ async fn provision_again(provisioner: &Provisioner) -> Result<Arc<Workflow>, Pro
 }
 
 /// Serves the embedded Step Functions alone, until a signal.
-pub async fn local_aws(listen: SocketAddr, long_poll: Duration, ready_file: Option<&Path>) -> Result<(), AppError> {
+pub async fn local_aws(options: sfn_local::Options, ready_file: Option<&Path>) -> Result<(), AppError> {
     let mut signals = signals()?;
-    let local = bind_local(sfn_local::Options { addr: listen, long_poll, ..sfn_local::Options::default() }).await?;
+    let local = bind_local(options).await?;
     let endpoint = local.endpoint();
     let stop = CancellationToken::new();
     let stopping = stop.clone();
@@ -262,10 +265,11 @@ pub async fn local_aws(listen: SocketAddr, long_poll: Duration, ready_file: Opti
 
 async fn bind_local(options: sfn_local::Options) -> Result<sfn_local::Server, AppError> {
     let address = options.addr;
-    sfn_local::Server::bind(options).await.map_err(|error| AppError::Bind {
-        address,
-        flag: "--aws-listen",
-        source: std::io::Error::other(error),
+    sfn_local::Server::bind(options).await.map_err(|error| match error {
+        sfn_local::BindError::DataFile { .. } | sfn_local::BindError::DataFileWrite { .. } => {
+            AppError::system("cannot keep the embedded Step Functions")(error.into())
+        }
+        error => AppError::Bind { address, flag: "--aws-listen", source: std::io::Error::other(error) },
     })
 }
 

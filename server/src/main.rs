@@ -36,6 +36,9 @@ enum Command {
         /// Where approvals are kept
         #[arg(long, value_name = "FOLDER", default_value = "approve-data")]
         data_dir: PathBuf,
+        /// Where the embedded Step Functions keeps its state; without, it begins empty at every start
+        #[arg(long, value_name = "FILE")]
+        aws_data_file: Option<PathBuf>,
         /// Write addresses and ARNs to this file, as JSON, once serving
         #[arg(long, value_name = "FILE")]
         ready_file: Option<PathBuf>,
@@ -71,6 +74,9 @@ enum Command {
         /// How long GetActivityTask waits for a task; AWS waits 60 seconds
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
         long_poll_seconds: u16,
+        /// Where the state is kept; without, it begins empty at every start
+        #[arg(long, value_name = "FILE")]
+        data_file: Option<PathBuf>,
         /// Write the address to this file, as JSON, once serving
         #[arg(long, value_name = "FILE")]
         ready_file: Option<PathBuf>,
@@ -161,9 +167,9 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<(), AppError> {
     match command {
-        Command::Dev { listen, aws_listen, data_dir, ready_file, log } => {
+        Command::Dev { listen, aws_listen, data_dir, aws_data_file, ready_file, log } => {
             log.init()?;
-            app::dev(DevOptions { listen, aws_listen, data_dir, ready_file }).await
+            app::dev(DevOptions { listen, aws_listen, data_dir, aws_data_file, ready_file }).await
         }
         Command::Serve { config, listen, data_dir, ready_file } => {
             let config = Config::load(config.as_deref(), &Overrides { listen, data_dir })?;
@@ -188,10 +194,15 @@ async fn run(command: Command) -> Result<(), AppError> {
             println!("{}", secret.reveal());
             Ok(())
         }
-        Command::LocalAws { port, long_poll_seconds, ready_file, log } => {
+        Command::LocalAws { port, long_poll_seconds, data_file, ready_file, log } => {
             log.init()?;
-            let long_poll = Duration::from_secs(long_poll_seconds.into());
-            app::local_aws(SocketAddr::from(([127, 0, 0, 1], port)), long_poll, ready_file.as_deref()).await
+            let options = sfn_local::Options {
+                addr: SocketAddr::from(([127, 0, 0, 1], port)),
+                long_poll: Duration::from_secs(long_poll_seconds.into()),
+                data_file,
+                ..sfn_local::Options::default()
+            };
+            app::local_aws(options, ready_file.as_deref()).await
         }
     }
 }
