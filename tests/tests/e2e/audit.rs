@@ -10,12 +10,12 @@ use approve_client::{
 use approve_proto::v1::audit_service_client::AuditServiceClient;
 use approve_tests::{
     DEADLINE, LocalAws, Server,
-    approvals::{ask, delivered, ended},
+    approvals::{ask, delivered, ended, start},
     binaries,
     process::{Process, command},
     record::{anchor, checked, database, explains_all, exported, records},
     server::request_as,
-    workflows::{ASK, apply, ask_input, spec},
+    workflows::{ASK, PASS_INPUT, apply, ask_input, spec},
 };
 use futures::TryStreamExt as _;
 use serde_json::Value;
@@ -280,6 +280,37 @@ async fn events_are_listed_by_what_they_are_about() {
         },
     ] {
         assert_eq!(list(bad.clone()).await.unwrap_err().code(), Code::InvalidArgument, "{bad:?}");
+    }
+}
+
+/// With all that the text log can tell: whatever people and tasks say starts no line of it, and reaches no terminal.
+#[tokio::test]
+async fn nothing_that_is_said_breaks_a_line_of_the_text_log() {
+    let config = "[log]\nformat = \"text\"\nlevel = \"approve_server=trace,info\"\n\n[shutdown]\npoll_seconds = 1\n";
+    let aws = LocalAws::start().await;
+    let mut server = Server::serve_config(config, aws.url()).await;
+    let (ana, rita) = (server.client("ana").await, server.client("rita").await);
+    decided(&ana, &rita).await;
+    // A task that can't be understood is told of with the reason why, in which its own words are.
+    apply(&ana, spec("bare", PASS_INPUT)).await;
+    let input = serde_json::json!({"approve": {"rule": {"approvers": [NASTY]}, NASTY: 1}}).to_string();
+    let arn = start(&ana, "bare", &input).await;
+    ended(&ana, &arn).await;
+    let refused = ana.decide(Decide::approve(NASTY)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let refused = ana.start_execution(approve_client::StartExecution::new().workflow(NASTY)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    explains_all(&ana, server.folder()).await;
+    drop((ana, rita));
+    assert_eq!(server.stop(DEADLINE).await, Some(0));
+
+    let log = fs::read_to_string(server.folder().join("approve-server.out")).unwrap()
+        + &fs::read_to_string(server.folder().join("approve-server.err")).unwrap();
+    assert!(log.lines().count() > 10, "{log}");
+    for line in log.lines() {
+        assert!(line.starts_with("20") && line.contains('Z'), "a line that the server did not begin: {line:?}");
+        let harmful = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{202e}');
+        assert!(!line.contains(harmful), "{line:?}");
     }
 }
 

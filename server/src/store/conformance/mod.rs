@@ -23,7 +23,7 @@ use super::{
 pub(crate) use crate::approval::arbitrary::{seconds, start};
 use crate::approval::{
     Approval, ApprovalId, Command, Decision, Labels, Origin, Person, Priority, Refusal, Request, Rule, Source,
-    TaskInput, TaskToken,
+    TaskInput, TaskToken, Via,
 };
 use crate::audit::{Described, Hash};
 
@@ -209,6 +209,16 @@ async fn bound(store: &SharedStore, mut admission: Admission, to: &Approval) -> 
 
 pub(crate) fn origin() -> Origin {
     Origin::system("conformance")
+}
+
+/// Somebody who calls, for themselves or for somebody else.
+fn caller(name: &str, on_behalf_of: Option<&str>) -> Origin {
+    Origin {
+        by: name.parse().unwrap(),
+        on_behalf_of: on_behalf_of.map(|name| name.parse().unwrap()),
+        via: Via::Certificate,
+        address: Some("192.0.2.7:4711".to_owned()),
+    }
 }
 
 async fn executed(store: &SharedStore, to: &Approval, command: Command, at: Timestamp) -> Executed {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    approval::{DeliveryState, Status, Task, TaskState, Transition, apply, create, create_invalid},
-    audit::describe,
-    store::{DeliveryTry, ListQuery, NextDue, Order, REQUEST_KEY_LIFE, first_heartbeat, first_look},
+    approval::{DeliveryState, Status, Task, TaskState, Transition, Via, apply, create, create_invalid},
+    audit::{Attempt, Refusals, describe},
+    store::{DeliveryTry, ListQuery, NextDue, Order, REQUEST_KEY_LIFE, attempt, first_heartbeat, first_look},
 };
 
 /// An approval, with what the store knows beside.
@@ -34,6 +34,7 @@ pub(super) struct Model {
     pub(super) changes: Vec<Change>,
     tokens: Vec<(TaskToken, usize)>,
     keys: BTreeMap<(String, String), Kept>,
+    refusals: Refusals,
 }
 
 impl Model {
@@ -83,6 +84,7 @@ impl Model {
         &mut self,
         row: usize,
         command: &Command,
+        origin: &Origin,
         at: Timestamp,
         key: Option<&RequestKey>,
     ) -> Executed {
@@ -94,10 +96,17 @@ impl Model {
             && at.duration_since(kept.at) <= life
         {
             let same = kept.fingerprint == key.fingerprint && kept.answer.id == self.rows[row].approval.id;
-            return if same { done(&kept.answer) } else { Executed::KeyReused };
+            if same {
+                return done(&kept.answer);
+            }
+            self.refuse(row, &attempt::key_reused(&self.rows[row].approval.id, command), origin, at);
+            return Executed::KeyReused;
         }
         match apply(&self.rows[row].approval, command, at) {
-            Err(refusal) => return Executed::Refused(refusal),
+            Err(refusal) => {
+                self.refuse(row, &attempt::refused(&self.rows[row].approval.id, command, &refusal), origin, at);
+                return Executed::Refused(refusal);
+            }
             Ok(transition) if transition.events.is_empty() => {}
             Ok(transition) => drop(self.change(row, transition, at)),
         }
@@ -108,6 +117,27 @@ impl Model {
             self.keys.insert((key.caller.clone(), key.id.clone()), kept);
         }
         executed
+    }
+
+    fn refuse(&mut self, row: usize, attempt: &Attempt, origin: &Origin, at: Timestamp) {
+        if origin.via == Via::System {
+            return;
+        }
+        self.time_is(at);
+        if self.refusals.note(origin, attempt, at) {
+            self.head += 1;
+            self.rows[row].history.push(Line { revision: self.head, at, what: attempt.describe() });
+        }
+    }
+
+    /// Something was written at this time: refusals that were counted until now are told.
+    pub(super) fn time_is(&mut self, now: Timestamp) {
+        self.head += Revision::try_from(self.refusals.close(now).len()).unwrap();
+    }
+
+    /// The store closes.
+    pub(super) fn close(&mut self) {
+        self.head += Revision::try_from(self.refusals.close_all().len()).unwrap();
     }
 
     pub(super) fn set_heartbeat(&mut self, next: &NextDue) {

@@ -98,6 +98,7 @@ async fn compare(bed: &dyn Bed, steps: Vec<Step>, seed: u64, person: Person) {
     for (place, step) in steps.into_iter().enumerate() {
         if place == half && seed.is_multiple_of(4) {
             drop(store);
+            model.close();
             store = bed.open().await;
         }
         now += 1;
@@ -138,6 +139,7 @@ async fn carry_out(store: &SharedStore, model: &mut Model, step: Step, place: u3
                 at,
             };
             let expected = model.admit(&admission);
+            model.time_is(at);
             match (store.admit(admission).await.unwrap(), expected) {
                 (Admitted::Created(found), Admitted::Created(expected))
                 | (Admitted::Bound(found), Admitted::Bound(expected))
@@ -160,8 +162,14 @@ async fn carry_out(store: &SharedStore, model: &mut Model, step: Step, place: u3
                 _ => {}
             }
             let key = with.and_then(|(id, body)| key("caller", &id.to_string(), body));
-            let expected = model.execute(row, &command, at, key.as_ref());
-            let found = store.execute(&approval.id, command, origin(), at, key).await.unwrap();
+            let origin = match place % 3 {
+                0 => origin(),
+                1 => caller("ana", None),
+                _ => caller("service:mail", Some("user:ana")),
+            };
+            let expected = model.execute(row, &command, &origin, at, key.as_ref());
+            model.time_is(at);
+            let found = store.execute(&approval.id, command, origin, at, key).await.unwrap();
             match (found, expected) {
                 (Executed::Done { approval, revision }, Executed::Done { approval: expected, revision: then }) => {
                     assert_eq!((bare(&approval), revision), (bare(&expected), then));

@@ -4,20 +4,10 @@ use serde_json::{Value, json as value};
 
 use super::*;
 use crate::{
-    approval::{Status, Via},
+    approval::Status,
     audit::{AdminEvent, MAX_TOLD},
     store::EventPage,
 };
-
-/// Somebody who calls, for themselves or for somebody else.
-fn caller(name: &str, on_behalf_of: Option<&str>) -> Origin {
-    Origin {
-        by: name.parse().unwrap(),
-        on_behalf_of: on_behalf_of.map(|name| name.parse().unwrap()),
-        via: Via::Certificate,
-        address: Some("192.0.2.7:4711".to_owned()),
-    }
-}
 
 async fn try_it(store: &SharedStore, on: &Approval, command: Command, origin: Origin, at: Timestamp) -> Executed {
     store.execute(&on.id, command, origin, at, None).await.unwrap()

@@ -15,7 +15,7 @@ use super::{Options, SqliteStore, connection::DATABASE, events, list, log, read,
 use crate::{
     approval::Status,
     store::{
-        Changes, Filter, ListQuery, Order, SharedStore, Store, StoreError,
+        Changes, ExportRange, Exported, Filter, ListQuery, Order, SharedStore, Store, StoreError,
         conformance::{Bed, changes, conformance, created, done, head, history, record, reject, seconds, task},
     },
 };
@@ -381,14 +381,24 @@ async fn what_is_pruned_is_not_passed_over() {
         created(&shared, task(number)).await;
     }
     let prune = |transaction: &mut transaction::Transaction<'_>| {
-        transaction.connection().execute("INSERT INTO meta VALUES ('oldest_revision', 3)", []).unwrap();
+        let connection = transaction.connection();
+        connection.execute("INSERT INTO meta VALUES ('oldest_revision', 3)", []).unwrap();
+        let hash = "INSERT INTO meta SELECT 'oldest_hash', hash FROM events WHERE revision = 3";
+        connection.execute(hash, []).unwrap();
         Ok(())
     };
+    let whole = record(&shared, 100).await;
     store.write(prune).await.unwrap();
     drop((store, shared));
     let store = open(folder.path());
     assert!(matches!(store.changes_after(2, 10).await.unwrap(), Changes::Compacted(3)));
     assert!(matches!(store.changes_after(3, 10).await.unwrap(), Changes::Some(some) if some.len() == 2));
+    let export = async |first| store.export(ExportRange { first, last: 5, payloads: true, limit: 10 }).await.unwrap();
+    assert_eq!(export(Some(3)).await, Exported::Compacted(3));
+    // The chain goes on from what is no longer kept.
+    let rest = Exported::Some { previous: whole[2].hash, events: whole[3..].to_vec() };
+    assert_eq!(export(None).await, rest);
+    assert_eq!(export(Some(4)).await, rest);
 }
 
 #[tokio::test]

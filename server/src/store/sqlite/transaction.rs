@@ -110,6 +110,7 @@ impl<'a> Transaction<'a> {
     }
 
     pub(super) fn admit(&mut self, admission: &Admission) -> Result<Admitted, StoreError> {
+        self.now = self.now.max(Some(admission.at));
         let digest = admission.token.digest();
         let known: Option<i64> = self
             .connection
