@@ -23,8 +23,8 @@ pub(crate) struct LogArgs {
     #[arg(long, value_name = "ID")]
     pub approval: Option<String>,
     /// By this person or service, or on behalf of them: "ana" means user:ana.
-    #[arg(long, value_name = "USER")]
-    pub actor: Option<String>,
+    #[arg(long = "actor", value_name = "USER")]
+    pub by: Option<String>,
     /// Of this workflow.
     #[arg(long, short, value_name = "NAME")]
     pub workflow: Option<String>,

@@ -174,6 +174,21 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Two arguments of one id would share what the environment says.
+    #[test]
+    fn no_command_has_an_argument_of_a_global_ones_id() {
+        fn check(command: &clap::Command, global: &[&clap::Id]) {
+            for argument in command.get_arguments() {
+                assert!(!global.contains(&argument.get_id()), "{} {}", command.get_name(), argument.get_id());
+            }
+            command.get_subcommands().for_each(|command| check(command, global));
+        }
+        let command = Cli::command();
+        let global: Vec<_> = command.get_arguments().map(clap::Arg::get_id).collect();
+        assert!(global.len() > 10);
+        command.get_subcommands().for_each(|command| check(command, &global));
+    }
+
     #[test]
     fn a_flag_is_told_from_the_environment() {
         let given = |args: &[&str]| given_as_flag(&Cli::command().get_matches_from(args), "actor");

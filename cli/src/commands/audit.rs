@@ -76,7 +76,7 @@ async fn log(context: &Context, args: LogArgs) -> Result<Exit, Failure> {
     if let Some(id) = args.approval {
         events = events.approval(GivenId::new(&id).whole(&client).await?);
     }
-    if let Some(actor) = args.actor {
+    if let Some(actor) = args.by {
         events = events.actor(principal(&actor));
     }
     if let Some(workflow) = args.workflow {

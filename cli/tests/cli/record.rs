@@ -56,6 +56,8 @@ fn the_log_as_json_keeps_each_record_as_it_is() {
     assert_eq!((events.len(), events[0]["record"].as_str()), (2, Some("not what was promised")));
     assert_eq!(events[0]["payloads"]["d1"]["amount"].to_string(), "1200.50");
     assert_eq!(events[1]["record"]["type"], "refused");
+    // Who asks is not whom it is about.
+    assert_eq!(server.fake.acts(), ["events    [] 3 false"]);
 }
 
 #[test]
