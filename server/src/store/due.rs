@@ -12,7 +12,7 @@ pub(super) struct DueTimes {
     /// The next heartbeat.
     pub(super) heartbeat: Option<i64>,
     /// What comes with time alone: a deadline, a reminder, and the like.
-    pub(super) expiry: Option<i64>,
+    pub(super) timer: Option<i64>,
     /// The next try at a delivery.
     pub(super) delivery: Option<i64>,
     /// When it is looked at whether a retry's task still comes.
@@ -33,7 +33,7 @@ impl DueTimes {
         let lost = after.task.detached.filter(|_| waits && after.task.state == TaskState::Detached);
         let detached =
             lost.map(|since| kept.and_then(|due| due.detached).unwrap_or_else(|| millis_up(first_look(since))));
-        Self { heartbeat, expiry: after.timer_due().map(millis_up), delivery, detached }
+        Self { heartbeat, timer: after.timer_due().map(millis_up), delivery, detached }
     }
 }
 

@@ -479,8 +479,9 @@ pub trait Store: Send + Sync + 'static {
     /// change that it comes from, if that is read again.
     async fn note_deliveries(&self, tries: Vec<DeliveryTry>) -> Result<(), StoreError>;
 
-    /// Pending approvals whose deadline has passed by `now`, `limit` at most.
-    async fn due_expiries(&self, now: Timestamp, limit: usize) -> Result<Due<ApprovalId>, StoreError>;
+    /// Pending approvals of which something is due by `now` that comes with time alone
+    /// ([`Approval::timer_due`]), `limit` at most.
+    async fn due_timers(&self, now: Timestamp, limit: usize) -> Result<Due<ApprovalId>, StoreError>;
 
     /// Approvals that wait for a retry's task, pending or undelivered, and are to be looked at by `now`, `limit` at most.
     /// The first time is [`first_look`].

@@ -6,11 +6,11 @@ mod backoff;
 mod closed;
 mod delivery;
 mod detached;
-mod expiry;
 mod heartbeat;
 mod intake;
 mod poller;
 mod rate;
+mod timers;
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ pub(crate) struct Shared {
     heartbeat: Alarm,
     first_heartbeats: heartbeat::First,
     delivery: Alarm,
-    expiry: Alarm,
+    timers: Alarm,
     detached: Alarm,
     fast_lane: delivery::FastLane,
     intake: intake::Gate,
@@ -95,7 +95,7 @@ impl Shared {
             self.heartbeat.set(crate::store::first_heartbeat(approval.task.taken, approval.task.heartbeat));
         }
         if let Some(due) = approval.timer_due() {
-            self.expiry.set(due);
+            self.timers.set(due);
         }
         if approval.task.state == TaskState::Detached
             && let Some(since) = approval.task.detached
@@ -177,7 +177,7 @@ impl Worker {
             heartbeat: Alarm::default(),
             first_heartbeats: heartbeat::First::default(),
             delivery: Alarm::default(),
-            expiry: Alarm::default(),
+            timers: Alarm::default(),
             detached: Alarm::default(),
             fast_lane,
             intake: intake::Gate::default(),
@@ -197,7 +197,7 @@ impl Worker {
             }
         });
         worker.supervise("heartbeat", |shared, stop| async move { heartbeat::run(&shared, &stop).await });
-        worker.supervise("expiry", |shared, stop| async move { expiry::run(&shared, &stop).await });
+        worker.supervise("timers", |shared, stop| async move { timers::run(&shared, &stop).await });
         worker.supervise("detached", |shared, stop| async move { detached::run(&shared, &stop).await });
         worker.pollers.spawn(poller::run(shared, worker.polling.clone(), worker.working.clone()));
         worker.pollers.close();

@@ -148,7 +148,8 @@ fn answers_agree(network: &Network, approvals: &[Arc<Approval>], wrong: &mut Vec
             wrong.push(format!("an answer of no approval: {}", answer.body));
             continue;
         };
-        let outcome = format!(",\"outcome\":\"{}\"", approval.status.name());
+        let outcome = approval.outcome.as_deref().unwrap_or(approval.status.name());
+        let outcome = format!(",\"outcome\":\"{outcome}\",\"status\":\"{}\"", approval.status.name());
         if !answer.body.contains(&outcome) || answer.success != (approval.status == Status::Approved) {
             wrong.push(format!("{} is {:?} but was answered {}", approval.id, approval.status, answer.body));
         }

@@ -1,5 +1,7 @@
 //! The workflows of a simulation.
 
+use approve_server::approval::{ApproverSet, Decision, Escalation, Outcome, Rule, Stage, StageOrder};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 /// A kind of workflow.
@@ -37,6 +39,29 @@ impl Kind {
             Self::Once | Self::Late => 1,
             Self::Twice => 2,
             Self::Each => 3,
+        }
+    }
+
+    /// The workflow's own rule.
+    #[must_use]
+    pub(super) fn own_rule(self) -> Rule {
+        let stage = |name: &str| Stage { name: name.to_owned(), ..Stage::default() };
+        let outcome = |name: &str, decision| Outcome { name: name.to_owned(), label: String::new(), decision };
+        let seconds = SignedDuration::from_secs;
+        match self {
+            Self::Once => Rule {
+                outcomes: vec![outcome("LATER", Decision::Reject), outcome("AT_ONCE", Decision::Approve)],
+                remind_after: vec![seconds(20), seconds(60), seconds(61)],
+                escalations: vec![Escalation {
+                    after: seconds(40),
+                    approvers: ApproverSet(vec!["user:boss".parse().expect("a principal")]),
+                    stage: String::new(),
+                }],
+                ..Rule::default()
+            },
+            Self::Twice => Rule { stages: vec![stage("first"), stage("second")], ..Rule::default() },
+            Self::Each => Rule { stages: vec![stage("one")], order: StageOrder::Parallel, ..Rule::default() },
+            Self::Late => Rule::default(),
         }
     }
 

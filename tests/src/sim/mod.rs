@@ -160,7 +160,7 @@ async fn provision(aws: &Aws, machine: &Machine, time: Time) -> BTreeMap<Kind, S
         });
         let (activity_arn, state_machine_arn, definition) = made.expect("the workflow is made");
         let mut spec = Spec::named(kind.name());
-        spec.rule.stages[0].required = if kind == Kind::Twice { 2 } else { 1 };
+        spec.rule = kind.own_rule();
         let record = WorkflowRecord {
             name: kind.name().to_owned(),
             spec,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use approve_server::{
-    approval::{ApprovalId, Command, Decision, Origin, Person, Refusal, Status, Via},
+    approval::{Approval, ApprovalId, Choice, Command, Decision, Origin, Person, Refusal, Status, Via},
     store::{Executed, Filter, ListQuery, Order, RequestKey, Store as _},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -24,7 +24,7 @@ pub(super) struct Ledger {
     /// Approvals whose finality was acknowledged, as what.
     pub(super) acknowledged: BTreeMap<ApprovalId, Status>,
     /// Votes that were acknowledged: who, on what, which.
-    pub(super) votes: Vec<(ApprovalId, String, Decision)>,
+    pub(super) votes: Vec<(ApprovalId, String, Choice)>,
     /// What was wrong with an answer.
     pub(super) wrong: Vec<String>,
 }
@@ -58,9 +58,15 @@ impl People {
         loop {
             let pause = self.random.random_range(1..60_000);
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            let Some(id) = self.look().await else { continue };
+            let Some(approval) = self.look().await else { continue };
             let decision = if self.random.random_bool(0.8) { Decision::Approve } else { Decision::Reject };
-            self.decide(&id, decision).await;
+            let outcomes = approval.request.rule.outcomes.iter();
+            let mut named = outcomes.filter(|outcome| outcome.decision == decision).map(|outcome| outcome.name.clone());
+            let choice = match named.next() {
+                Some(name) if self.random.random_bool(0.5) => Choice::Outcome { name, decision: Some(decision) },
+                _ => Choice::Plain(decision),
+            };
+            self.decide(&approval.id, &choice).await;
         }
     }
 
@@ -73,7 +79,7 @@ impl People {
             let early = Duration::from_millis(self.random.random_range(0..60));
             let wait = at.duration_since(self.network.now()).unsigned_abs() + Duration::from_millis(30);
             tokio::time::sleep(wait.saturating_sub(early)).await;
-            self.decide(&id, Decision::Approve).await;
+            self.decide(&id, &Decision::Approve.into()).await;
         }
     }
 
@@ -87,35 +93,35 @@ impl People {
         deadlines.filter(|(_, at)| *at > self.network.now() && *at < near).min_by_key(|(_, at)| *at)
     }
 
-    async fn look(&mut self) -> Option<ApprovalId> {
+    async fn look(&mut self) -> Option<Arc<Approval>> {
         let running = self.power.running()?;
         let mut page = patiently(running.store.list(pending(Filter::default()))).await?.ok()?;
         page.approvals.retain(|one| one.request.source.workflow != Kind::Late.name());
         let which = self.random.random_range(0..page.approvals.len().max(1));
-        page.approvals.get(which).map(|approval| approval.id.clone())
+        page.approvals.get(which).cloned()
     }
 
-    async fn decide(&mut self, id: &ApprovalId, decision: Decision) {
+    async fn decide(&mut self, id: &ApprovalId, choice: &Choice) {
         self.requests += 1;
         let key =
             RequestKey { caller: self.name.clone(), id: format!("request-{}", self.requests), fingerprint: [0; 32] };
         for _ in 0..20 {
             if let Some(running) = self.power.running()
-                && let Some(executed) = self.ask(&running, id, decision, key.clone()).await
+                && let Some(executed) = self.ask(&running, id, choice, key.clone()).await
             {
-                return self.told(id, decision, &executed);
+                return self.told(id, choice, &executed);
             }
             tokio::time::sleep(Duration::from_secs(self.random.random_range(1..30))).await;
         }
     }
 
     /// As `Decide` does it: on disk, then handed to the worker, then answered.
-    async fn ask(&self, running: &Running, id: &ApprovalId, decision: Decision, key: RequestKey) -> Option<Executed> {
+    async fn ask(&self, running: &Running, id: &ApprovalId, choice: &Choice, key: RequestKey) -> Option<Executed> {
         let by = Person { principal: self.name.parse().ok()?, groups: Vec::new() };
         let by_whom = by.principal.clone();
         let command = Command::Vote {
             by,
-            choice: decision.into(),
+            choice: choice.clone(),
             comment: "so be it".to_owned(),
             response: None,
             etag: None,
@@ -130,12 +136,12 @@ impl People {
         Some(executed)
     }
 
-    fn told(&self, id: &ApprovalId, decision: Decision, executed: &Executed) {
+    fn told(&self, id: &ApprovalId, choice: &Choice, executed: &Executed) {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         match executed {
             Executed::Done { approval, .. } => {
-                self.network.note(format!("{} {decision:?} {id}: {}", self.name, approval.status.name()));
-                ledger.votes.push((id.clone(), self.name.clone(), decision));
+                self.network.note(format!("{} {choice:?} {id}: {}", self.name, approval.status.name()));
+                ledger.votes.push((id.clone(), self.name.clone(), choice.clone()));
                 if approval.status.is_final() {
                     acknowledge(&mut ledger, id, approval.status);
                 }

@@ -215,8 +215,8 @@ impl Store for FragileStore {
         self.write(|store| async move { store.note_deliveries(tries).await }).await
     }
 
-    async fn due_expiries(&self, now: Timestamp, limit: usize) -> Result<Due<ApprovalId>, StoreError> {
-        self.read(|store| async move { store.due_expiries(now, limit).await }).await
+    async fn due_timers(&self, now: Timestamp, limit: usize) -> Result<Due<ApprovalId>, StoreError> {
+        self.read(|store| async move { store.due_timers(now, limit).await }).await
     }
 
     async fn due_detached(&self, now: Timestamp, limit: usize) -> Result<Due<Arc<Approval>>, StoreError> {

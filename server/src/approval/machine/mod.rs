@@ -416,3 +416,6 @@ fn finish(next: &mut Approval, status: Status, by: Vec<Principal>, now: Timestam
     next.hold = None;
     next.delivery.state = DeliveryState::Recorded;
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,14 +85,14 @@ pub(crate) async fn deadlines_fall_due(bed: &dyn Bed) {
     let decided = created(&store, with_deadline(3, 10)).await;
     created(&store, task(4)).await;
     done(&store, &decided, reject(), seconds(1)).await;
-    let due = store.due_expiries(seconds(29), 10).await.unwrap();
+    let due = store.due_timers(seconds(29), 10).await.unwrap();
     assert_eq!((due.items, due.next), (Vec::new(), Some(seconds(30))));
-    let due = store.due_expiries(seconds(30), 10).await.unwrap();
+    let due = store.due_timers(seconds(30), 10).await.unwrap();
     assert_eq!((due.items, due.next), (vec![early.id.clone()], Some(seconds(60))));
-    let due = store.due_expiries(seconds(60), 10).await.unwrap();
+    let due = store.due_timers(seconds(60), 10).await.unwrap();
     assert_eq!((due.items, due.next), (vec![early.id.clone(), late.id.clone()], None));
     done(&store, &early, Command::Timer, seconds(60)).await;
-    assert_eq!(store.due_expiries(seconds(60), 10).await.unwrap().items, from_ref(&late.id));
+    assert_eq!(store.due_timers(seconds(60), 10).await.unwrap().items, from_ref(&late.id));
 }
 
 pub(crate) async fn a_deadline_between_milliseconds_is_not_early(bed: &dyn Bed) {
@@ -100,9 +100,9 @@ pub(crate) async fn a_deadline_between_milliseconds_is_not_early(bed: &dyn Bed) 
     let mut admission = task(1);
     admission.task.request.rule.expire_after = Some(SignedDuration::new(1, 500_000));
     let approval = created(&store, admission).await;
-    let next = store.due_expiries(start(), 1).await.unwrap().next.unwrap();
+    let next = store.due_timers(start(), 1).await.unwrap().next.unwrap();
     assert!(next >= approval.expires.unwrap());
-    assert_eq!(store.due_expiries(next, 1).await.unwrap().items, from_ref(&approval.id));
+    assert_eq!(store.due_timers(next, 1).await.unwrap().items, from_ref(&approval.id));
     done(&store, &approval, Command::Timer, next).await;
 }
 
@@ -193,7 +193,7 @@ pub(crate) async fn due_work_comes_in_order_and_in_pieces(bed: &dyn Bed) {
         approvals.push(created(&store, admission).await);
     }
     let ids = |of: &[Arc<Approval>]| of.iter().rev().map(|approval| approval.id.clone()).collect::<Vec<_>>();
-    let due = store.due_expiries(seconds(200), 4).await.unwrap();
+    let due = store.due_timers(seconds(200), 4).await.unwrap();
     assert_eq!((due.items, due.next), (ids(&approvals[2..]), Some(seconds(99))));
     let due = store.due_heartbeats(seconds(200), 4).await.unwrap();
     let next = first_heartbeat(seconds(9), Some(SignedDuration::from_secs(60)));

@@ -263,7 +263,7 @@ async fn compare_due(store: &SharedStore, model: &Model, now: Timestamp) {
     let found = detached.items.iter().map(|approval| row_of(approval).detached_due.unwrap()).collect();
     let expected = split(model.rows.iter().filter_map(|row| row.detached_due).collect());
     assert_eq!((found, detached.next), expected);
-    let expiries = store.due_expiries(now, 1_000).await.unwrap();
+    let expiries = store.due_timers(now, 1_000).await.unwrap();
     let expected = split(model.rows.iter().filter_map(|row| row.approval.timer_due()).collect());
     assert_eq!((expiries.items.len(), expiries.next), (expected.0.len(), expected.1));
 }

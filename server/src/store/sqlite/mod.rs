@@ -253,8 +253,8 @@ impl Store for SqliteStore {
         self.write(move |transaction| transaction.note_deliveries(&tries)).await
     }
 
-    async fn due_expiries(&self, now: Timestamp, limit: usize) -> Result<Due<ApprovalId>, StoreError> {
-        self.readers.read(move |connection| read::due_expiries(connection, now, limit)).await
+    async fn due_timers(&self, now: Timestamp, limit: usize) -> Result<Due<ApprovalId>, StoreError> {
+        self.readers.read(move |connection| read::due_timers(connection, now, limit)).await
     }
 
     async fn due_detached(&self, now: Timestamp, limit: usize) -> Result<Due<Arc<Approval>>, StoreError> {

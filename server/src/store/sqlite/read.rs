@@ -53,15 +53,11 @@ pub(super) fn due_heartbeats(
     Ok(Due { items, next: None })
 }
 
-pub(super) const DUE_EXPIRIES: &str = "SELECT expiry_due, id FROM approvals
-    WHERE expiry_due IS NOT NULL ORDER BY expiry_due LIMIT ?1";
+pub(super) const DUE_TIMERS: &str = "SELECT timer_due, id FROM approvals
+    WHERE timer_due IS NOT NULL ORDER BY timer_due LIMIT ?1";
 
-pub(super) fn due_expiries(
-    connection: &Connection,
-    now: Timestamp,
-    limit: usize,
-) -> Result<Due<ApprovalId>, StoreError> {
-    let mut statement = connection.prepare_cached(DUE_EXPIRIES).map_err(failed)?;
+pub(super) fn due_timers(connection: &Connection, now: Timestamp, limit: usize) -> Result<Due<ApprovalId>, StoreError> {
+    let mut statement = connection.prepare_cached(DUE_TIMERS).map_err(failed)?;
     let mut rows = statement.query([rows::limit(limit.saturating_add(1))]).map_err(failed)?;
     let mut items = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {

@@ -26,7 +26,7 @@ pub(super) struct Stored {
 macro_rules! stored_where {
     ($condition:literal) => {
         concat!(
-            "SELECT a.number, a.id, a.revision, a.heartbeat_due, a.expiry_due, a.delivery_due, a.detached_due,
+            "SELECT a.number, a.id, a.revision, a.heartbeat_due, a.timer_due, a.delivery_due, a.detached_due,
                     e.state, r.request, r.input
              FROM approvals a
              JOIN events e ON e.revision = a.revision
@@ -65,8 +65,7 @@ pub(super) fn find_all(connection: &Connection, sql: &str, params: impl Params) 
 
 fn stored(row: &Row<'_>) -> Result<Stored, StoreError> {
     let read = |row: &Row<'_>| {
-        let due =
-            DueTimes { heartbeat: row.get(3)?, expiry: row.get(4)?, delivery: row.get(5)?, detached: row.get(6)? };
+        let due = DueTimes { heartbeat: row.get(3)?, timer: row.get(4)?, delivery: row.get(5)?, detached: row.get(6)? };
         Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, due, row.get::<_, Arc<str>>(9)?))
     };
     let (number, id, revision, due, input) = read(row).map_err(failed)?;

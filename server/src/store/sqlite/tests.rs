@@ -88,7 +88,7 @@ fn no_statement_looks_at_every_row() {
         events::OLDEST_HASH,
         events::STATE_SINCE,
         read::DUE_HEARTBEATS,
-        read::DUE_EXPIRIES,
+        read::DUE_TIMERS,
         read::NEXT_DELIVERY,
         read::COUNT_WORKFLOW,
         transaction::TOKEN,

@@ -221,7 +221,7 @@ impl<'a> Transaction<'a> {
         let revision = self.head.revision + revisions(&transition);
         self.run(
             "INSERT INTO approvals (id, status, workflow, execution_arn, identity, token_digest, revision,
-                                    heartbeat_due, expiry_due, delivery_due, detached_due)
+                                    heartbeat_due, timer_due, delivery_due, detached_due)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             params![
                 approval.id.as_str(),
@@ -232,7 +232,7 @@ impl<'a> Transaction<'a> {
                 approval.task.token.digest(),
                 revision,
                 due.heartbeat,
-                due.expiry,
+                due.timer,
                 due.delivery,
                 due.detached,
             ],
@@ -268,14 +268,14 @@ impl<'a> Transaction<'a> {
             // Without the status, whose indexes then need no look.
             self.run(
                 "UPDATE approvals SET token_digest = ?2, revision = ?3,
-                     heartbeat_due = ?4, expiry_due = ?5, delivery_due = ?6, detached_due = ?7
+                     heartbeat_due = ?4, timer_due = ?5, delivery_due = ?6, detached_due = ?7
                  WHERE number = ?1",
                 params![
                     stored.number,
                     after.task.token.digest(),
                     revision,
                     due.heartbeat,
-                    due.expiry,
+                    due.timer,
                     due.delivery,
                     due.detached
                 ],
@@ -283,14 +283,14 @@ impl<'a> Transaction<'a> {
         } else {
             self.run(
                 "UPDATE approvals SET token_digest = ?2, revision = ?3,
-                     heartbeat_due = ?4, expiry_due = ?5, delivery_due = ?6, detached_due = ?7, status = ?8
+                     heartbeat_due = ?4, timer_due = ?5, delivery_due = ?6, detached_due = ?7, status = ?8
                  WHERE number = ?1",
                 params![
                     stored.number,
                     after.task.token.digest(),
                     revision,
                     due.heartbeat,
-                    due.expiry,
+                    due.timer,
                     due.delivery,
                     due.detached,
                     after.status.name()

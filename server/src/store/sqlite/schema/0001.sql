@@ -23,7 +23,7 @@ CREATE TABLE approvals (
     -- When its task wants the next heartbeat. NULL: it wants none.
     heartbeat_due  INTEGER,
     -- Its deadline. NULL: it has none, or is final.
-    expiry_due     INTEGER,
+    timer_due     INTEGER,
     -- When its answer is to be sent. NULL: there is none to send, or no task to send it to.
     delivery_due   INTEGER,
     -- When it is looked at whether a retry's task still comes. NULL: it waits for none.
@@ -40,7 +40,7 @@ CREATE INDEX approvals_execution ON approvals (execution_arn, id) WHERE executio
 CREATE INDEX approvals_final ON approvals (revision, id, status) WHERE status <> 'PENDING';
 -- Work that is due: each holds the rows that want it, and no others.
 CREATE INDEX approvals_heartbeat_due ON approvals (heartbeat_due) WHERE heartbeat_due IS NOT NULL;
-CREATE INDEX approvals_expiry_due ON approvals (expiry_due) WHERE expiry_due IS NOT NULL;
+CREATE INDEX approvals_timer_due ON approvals (timer_due) WHERE timer_due IS NOT NULL;
 CREATE INDEX approvals_delivery_due ON approvals (delivery_due) WHERE delivery_due IS NOT NULL;
 CREATE INDEX approvals_detached_due ON approvals (detached_due) WHERE detached_due IS NOT NULL;
 

@@ -1,4 +1,5 @@
-//! Ends approvals whose own deadline has passed. The store decides between an expiry and a decision.
+//! Does what comes with time alone: deadlines, reminders, escalations, the ends of holds and assignments. The store decides
+//! between an expiry and a decision.
 
 use futures::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
@@ -14,25 +15,25 @@ use crate::{
 const BATCH: usize = 256;
 
 pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(), StoreError> {
-    shared.expiry.set(shared.clock.now());
+    shared.timers.set(shared.clock.now());
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            () = shared.expiry.ring(&*shared.clock) => {}
+            () = shared.timers.ring(&*shared.clock) => {}
         }
-        let due = shared.store.due_expiries(shared.clock.now(), BATCH).await?;
+        let due = shared.store.due_timers(shared.clock.now(), BATCH).await?;
         if let Some(next) = due.next {
-            shared.expiry.set(next);
+            shared.timers.set(next);
         }
-        let mut expired = stream::iter(due.items).map(|id| expire(shared, id)).buffer_unordered(BATCH);
-        while let Some(result) = expired.next().await {
+        let mut rung = stream::iter(due.items).map(|id| ring(shared, id)).buffer_unordered(BATCH);
+        while let Some(result) = rung.next().await {
             result?;
         }
     }
 }
 
-async fn expire(shared: &Shared, id: ApprovalId) -> Result<(), StoreError> {
+async fn ring(shared: &Shared, id: ApprovalId) -> Result<(), StoreError> {
     let executed = shared.store.execute(&id, Command::Timer, Origin::system("timer"), shared.clock.now(), None).await?;
     if let Executed::Done { approval, .. } = executed {
         if approval.status.is_final() {
