@@ -18,6 +18,7 @@ pub struct Cli {
     server: String,
     actor: String,
     folder: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 /// What a run left.
@@ -36,7 +37,13 @@ pub struct Output {
 impl Cli {
     /// For the server at `url`, as `user:<actor>`. `folder` takes the output of those that run on.
     pub fn new(url: &str, actor: &str, folder: &Path) -> Self {
-        Self { server: url.to_owned(), actor: actor.to_owned(), folder: folder.to_owned() }
+        Self { server: url.to_owned(), actor: actor.to_owned(), folder: folder.to_owned(), environment: Vec::new() }
+    }
+
+    /// With this in its environment, too.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Runs it to its end.
@@ -68,6 +75,7 @@ impl Cli {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = command(binaries::cli(), &self.folder);
         command.env("APPROVE_SERVER", &self.server).env("APPROVE_ACTOR", &self.actor).args(args);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 }

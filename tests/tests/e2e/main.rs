@@ -6,6 +6,8 @@ mod bad_config;
 mod bad_input;
 mod bad_requests;
 mod bare_input;
+mod cli_identity;
+mod cli_rules;
 mod health_reflection;
 mod lifecycle;
 mod localstack;
