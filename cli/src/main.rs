@@ -7,6 +7,7 @@ mod exit;
 mod failure;
 mod hint;
 mod output;
+mod scaffold;
 mod spec;
 mod when;
 

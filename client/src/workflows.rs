@@ -1,9 +1,11 @@
 use std::time::Duration;
 
 use approve_proto::v1::{
-    ApplyWorkflowRequest, DestroyWorkflowRequest, Execution, GetExecutionRequest, GetWorkflowDriftRequest,
+    ApplyWorkflowRequest, AttachWorkflowRequest, AttachWorkflowResponse, DestroyWorkflowRequest, Execution,
+    ExportFormat, ExportWorkflowRequest, ExportWorkflowResponse, GetExecutionRequest, GetWorkflowDriftRequest,
     GetWorkflowRequest, ListWorkflowsRequest, Plan, PlanWorkflowRequest, ResourceStep, StartExecutionRequest,
     StartExecutionResponse, Workflow, WorkflowSpec, apply_workflow_response::Event,
+    export_workflow_request::Workflow as Exported,
 };
 use futures::{Stream, StreamExt, stream};
 use tokio::time::Instant;
@@ -96,6 +98,33 @@ impl Client {
             })
             .await?;
         response.plan.ok_or(Error::Protocol { missing: "plan" })
+    }
+
+    /// Writes a workflow's stack as code: of one that was applied, by its name, or of a spec.
+    ///
+    /// # Errors
+    /// Reasons [`WorkflowNotFound`](crate::Reason::WorkflowNotFound), [`InvalidField`](crate::Reason::InvalidField),
+    /// [`InvalidDefinition`](crate::Reason::InvalidDefinition).
+    pub async fn export_workflow(&self, what: Exported, format: ExportFormat) -> Result<ExportWorkflowResponse, Error> {
+        let message = ExportWorkflowRequest { workflow: Some(what), format: format.into() };
+        let timeout = self.config().request_timeout;
+        self.call(timeout, Repeat::Safe, self.workflows(), message, |mut service, request| async move {
+            service.export_workflow(request).await
+        })
+        .await
+    }
+
+    /// Makes the server work for a state machine that others provision. Changes nothing in AWS; may be repeated.
+    ///
+    /// # Errors
+    /// Reasons [`InvalidField`](crate::Reason::InvalidField),
+    /// [`InvalidDefinition`](crate::Reason::InvalidDefinition), and those of AWS.
+    pub async fn attach_workflow(&self, request: AttachWorkflowRequest) -> Result<AttachWorkflowResponse, Error> {
+        let timeout = self.config().provisioning_timeout;
+        self.call(timeout, Repeat::Safe, self.workflows(), request, |mut service, request| async move {
+            service.attach_workflow(request).await
+        })
+        .await
     }
 
     /// Compares a workflow's resources with what was last applied.

@@ -8,6 +8,7 @@ use approve_server::{
     audit_key,
     auth::{Grant, NewToken, Permission, TokenError},
     config::{Config, Log, LogFormat, Overrides},
+    provision::permissions::{self, Patterns, Place, Purpose},
     telemetry,
 };
 use clap::{Parser, Subcommand};
@@ -66,6 +67,8 @@ enum Command {
     /// Make an API token while no server runs; with one running, use `approve-cli token`
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Print the IAM policy that the server's own credentials need, and no more
+    IamPolicy(PolicyArguments),
     /// Serve the embedded Step Functions and IAM alone, for development and tests
     LocalAws {
         /// On 127.0.0.1; 0 takes a free one
@@ -134,6 +137,38 @@ fn permissions() -> clap::builder::PossibleValuesParser {
 }
 
 #[derive(clap::Args)]
+struct PolicyArguments {
+    /// For these workflows only, with the names that their resources get by themselves; may be repeated
+    #[arg(long = "workflow", value_name = "NAME")]
+    workflows: Vec<String>,
+    /// Only what taking and answering tasks needs: for a server whose workflows are provisioned by code
+    #[arg(long)]
+    attach_only: bool,
+    /// The account
+    #[arg(long, value_name = "ID", default_value = "*")]
+    account: String,
+    /// The region
+    #[arg(long, value_name = "REGION", default_value = "*")]
+    region: String,
+    /// The partition: aws, aws-cn or aws-us-gov
+    #[arg(long, value_name = "PARTITION", default_value = "aws")]
+    partition: String,
+}
+
+impl PolicyArguments {
+    /// The policy as JSON text.
+    fn policy(self) -> String {
+        let Self { workflows, attach_only, account, region, partition } = self;
+        let purposes: &[Purpose] = match attach_only {
+            true => &[Purpose::Work, Purpose::Look],
+            false => &[Purpose::Work, Purpose::Look, Purpose::Provision],
+        };
+        let names = if workflows.is_empty() { Patterns::any() } else { Patterns::of_workflows(&workflows) };
+        format!("{:#}", permissions::policy_for(purposes, &Place { partition, region, account }, &names))
+    }
+}
+
+#[derive(clap::Args)]
 struct LogArguments {
     /// What is logged: "info", "approve_server=debug,info"
     #[arg(long, value_name = "FILTER", default_value = "warn")]
@@ -192,6 +227,10 @@ async fn run(command: Command) -> Result<(), AppError> {
             let origin = Origin::system("command_line");
             let secret = app::create_token(&config, NewToken { name, grants: vec![grant], lifetime, origin }).await?;
             println!("{}", secret.reveal());
+            Ok(())
+        }
+        Command::IamPolicy(arguments) => {
+            println!("{}", arguments.policy());
             Ok(())
         }
         Command::LocalAws { port, long_poll_seconds, data_file, ready_file, log } => {

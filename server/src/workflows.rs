@@ -9,7 +9,8 @@ use crate::{
     approval::StepDefaults,
     clock::SharedClock,
     provision::{
-        self, ControlPlane, Heartbeats, Options, Plan, Progress, ProvisionError, Spec, Step, StepReport, Warning,
+        self, Attachment, ControlPlane, Heartbeats, Options, Outputs, Plan, Progress, ProvisionError, Spec, Step,
+        StepReport, Warning,
     },
     stepfunctions::SharedStepFunctions,
     store::{SharedStore, StoreError, WorkflowRecord},
@@ -217,6 +218,27 @@ impl Provisioner {
             }
             error => error.into(),
         })?;
+        self.keep(spec, outputs, known).await
+    }
+
+    /// Works from now on for a state machine that others provision. Changes nothing in AWS.
+    pub async fn attach(&self, attachment: Attachment) -> Result<Arc<Workflow>, ProvisionerError> {
+        let _working = self.working.lock().await;
+        let known = self.workflows.get(&attachment.name);
+        if known.as_ref().is_some_and(|known| !known.record.spec.attached) {
+            let problem = "a workflow of that name is provisioned from here; choose another name, or destroy it first";
+            return Err(ProvisionError::Field { field: "name".to_owned(), problem: problem.to_owned() }.into());
+        }
+        let (spec, outputs) = provision::attach(&*self.control, &*self.clock, attachment).await?;
+        self.keep(spec, outputs, known).await
+    }
+
+    async fn keep(
+        &self,
+        spec: Spec,
+        outputs: Outputs,
+        known: Option<Arc<Workflow>>,
+    ) -> Result<Arc<Workflow>, ProvisionerError> {
         let now = self.clock.now();
         let record = WorkflowRecord {
             name: spec.name.clone(),

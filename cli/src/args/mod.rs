@@ -17,7 +17,10 @@ pub(crate) use self::{
     },
     audit::{AuditCommand, ExportArgs, LogArgs, VerifyArgs},
     token::{CreateTokenArgs, PermissionArg, TokenCommand},
-    workflows::{ExecutionArgs, RuleCheckArgs, RuleCommand, StartArgs, WorkflowCommand},
+    workflows::{
+        AttachArgs, CodeArgs, ExecutionArgs, FormatArg, RuleCheckArgs, RuleCommand, ScaffoldArgs, StartArgs,
+        WorkflowCommand,
+    },
 };
 
 /// See, watch and decide approvals of AWS Step Functions workflows.

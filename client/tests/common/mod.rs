@@ -15,14 +15,14 @@ use std::{
 use approve_client::{
     Approval, Client, Config, Credentials,
     proto::{
-        ApplyWorkflowRequest, ApplyWorkflowResponse, AuditEvent, Bookmark, CancelApprovalRequest,
-        CancelApprovalResponse, ClaimApprovalRequest, ClaimApprovalResponse, DecideRequest, DecideResponse,
-        DestroyWorkflowRequest, DestroyWorkflowResponse, ExportEventsResponse, GetApprovalRequest, GetApprovalResponse,
-        GetExecutionRequest, GetExecutionResponse, GetWorkflowDriftRequest, GetWorkflowDriftResponse,
-        GetWorkflowRequest, GetWorkflowResponse, ListApprovalsRequest, ListApprovalsResponse, ListWorkflowsRequest,
-        ListWorkflowsResponse, PlanWorkflowRequest, PlanWorkflowResponse, StartExecutionRequest,
-        StartExecutionResponse, StreamPendingApprovalsRequest, StreamPendingApprovalsResponse, WithdrawVoteRequest,
-        WithdrawVoteResponse,
+        ApplyWorkflowRequest, ApplyWorkflowResponse, AttachWorkflowRequest, AttachWorkflowResponse, AuditEvent,
+        Bookmark, CancelApprovalRequest, CancelApprovalResponse, ClaimApprovalRequest, ClaimApprovalResponse,
+        DecideRequest, DecideResponse, DestroyWorkflowRequest, DestroyWorkflowResponse, ExportEventsResponse,
+        ExportWorkflowRequest, ExportWorkflowResponse, GetApprovalRequest, GetApprovalResponse, GetExecutionRequest,
+        GetExecutionResponse, GetWorkflowDriftRequest, GetWorkflowDriftResponse, GetWorkflowRequest,
+        GetWorkflowResponse, ListApprovalsRequest, ListApprovalsResponse, ListWorkflowsRequest, ListWorkflowsResponse,
+        PlanWorkflowRequest, PlanWorkflowResponse, StartExecutionRequest, StartExecutionResponse,
+        StreamPendingApprovalsRequest, StreamPendingApprovalsResponse, WithdrawVoteRequest, WithdrawVoteResponse,
         access_service_server::AccessServiceServer,
         approval_service_server::{ApprovalService, ApprovalServiceServer},
         audit_service_server::AuditServiceServer,
@@ -283,6 +283,20 @@ impl WorkflowService for Fake {
 
     async fn plan_workflow(&self, _: Request<PlanWorkflowRequest>) -> Result<Response<PlanWorkflowResponse>, Status> {
         Ok(Response::new(PlanWorkflowResponse::default()))
+    }
+
+    async fn export_workflow(
+        &self,
+        _: Request<ExportWorkflowRequest>,
+    ) -> Result<Response<ExportWorkflowResponse>, Status> {
+        Ok(Response::new(ExportWorkflowResponse::default()))
+    }
+
+    async fn attach_workflow(
+        &self,
+        _: Request<AttachWorkflowRequest>,
+    ) -> Result<Response<AttachWorkflowResponse>, Status> {
+        Ok(Response::new(AttachWorkflowResponse::default()))
     }
 
     async fn get_workflow_drift(

@@ -26,7 +26,7 @@ const fn stream(path: &'static str, permissions: &'static [Permission]) -> Rpc {
 
 use Permission::{Audit, Decide, Operate, Provision, Start, View};
 
-const RPCS: [Rpc; 32] = [
+const RPCS: [Rpc; 34] = [
     // Without the permission to view there is no approval. The rest is asked of the approval itself.
     stream("/approve.v1.ApprovalService/StreamPendingApprovals", &[View]),
     call("/approve.v1.ApprovalService/GetApproval", &[View]),
@@ -45,6 +45,8 @@ const RPCS: [Rpc; 32] = [
     call("/approve.v1.ApprovalService/CheckRule", &[]),
     call("/approve.v1.WorkflowService/PlanWorkflow", &[Provision]),
     call("/approve.v1.WorkflowService/GetWorkflowDrift", &[Provision]),
+    call("/approve.v1.WorkflowService/ExportWorkflow", &[Provision]),
+    call("/approve.v1.WorkflowService/AttachWorkflow", &[Provision]),
     stream("/approve.v1.WorkflowService/ApplyWorkflow", &[Provision]),
     call("/approve.v1.WorkflowService/DestroyWorkflow", &[Provision]),
     call("/approve.v1.WorkflowService/GetWorkflow", &[View, Start, Provision]),

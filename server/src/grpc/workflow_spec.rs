@@ -112,6 +112,7 @@ pub(super) fn describe(workflow: &Workflow) -> proto::Workflow {
         create_time: Some(convert::timestamp(record.created)),
         update_time: Some(convert::timestamp(record.updated)),
         more_activity_arns: further.zip(workflow.activity_arns.iter().skip(1).cloned()).collect(),
+        attached: record.spec.attached,
     }
 }
 

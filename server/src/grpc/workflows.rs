@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use approve_proto::v1::{
-    self as proto, ApplyWorkflowRequest, ApplyWorkflowResponse, DestroyWorkflowRequest, DestroyWorkflowResponse,
+    self as proto, ApplyWorkflowRequest, ApplyWorkflowResponse, AttachWorkflowRequest, AttachWorkflowResponse,
+    DestroyWorkflowRequest, DestroyWorkflowResponse, ExportFormat, ExportWorkflowRequest, ExportWorkflowResponse,
     GetExecutionRequest, GetExecutionResponse, GetWorkflowDriftRequest, GetWorkflowDriftResponse, GetWorkflowRequest,
     GetWorkflowResponse, ListWorkflowsRequest, ListWorkflowsResponse, PlanWorkflowRequest, PlanWorkflowResponse,
     StartExecutionRequest, StartExecutionResponse, apply_workflow_response::Event,
-    workflow_service_server::WorkflowService,
+    export_workflow_request::Workflow as Exported, workflow_service_server::WorkflowService,
 };
 use futures::StreamExt as _;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -24,7 +25,7 @@ use crate::{
     approval::{MAX_OUTPUT_BYTES, Origin},
     audit::{AdminEvent, Hash},
     auth::{self, Caller, Permission, Place},
-    provision::{Options, Progress, Spec},
+    provision::{Attachment, Format, Options, Plan, Progress, ProvisionError, Spec, export},
     stepfunctions::{CallError, Execution, ExecutionStatus, Failure, HistoryEvent},
     store::StoreError,
     worker::WorkerHandle,
@@ -103,6 +104,54 @@ impl WorkflowService for WorkflowCalls {
         caller.require(Permission::Provision, Some(&workflow.record.name), None).map_err(ApiError::from)?;
         let drift = self.provisioner.drift(&workflow).await.map_err(ApiError::from)?;
         Ok(Response::new(GetWorkflowDriftResponse { plan: Some(plan(drift, Vec::new())) }))
+    }
+
+    async fn export_workflow(
+        &self,
+        request: Request<ExportWorkflowRequest>,
+    ) -> Result<Response<ExportWorkflowResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let request = request.into_inner();
+        let spec = match request.workflow {
+            Some(Exported::Name(ref name)) => self.named(&caller, name)?.record.spec.clone(),
+            Some(Exported::Spec(ref spec)) => read_spec(spec.clone())?.checked().map_err(ApiError::from)?,
+            None => return Err(ApiError::field("workflow", "expected a workflow's name or spec").into()),
+        };
+        caller.require(Permission::Provision, Some(&spec.name), None).map_err(ApiError::from)?;
+        let (format, file_name) = match request.format() {
+            ExportFormat::Cloudformation => (Format::CloudFormation, format!("{}.template.yaml", spec.name)),
+            ExportFormat::Terraform => (Format::Terraform, format!("{}.tf.json", spec.name)),
+            ExportFormat::Pulumi => (Format::Pulumi, "Pulumi.yaml".to_owned()),
+            ExportFormat::Unspecified => return Err(ApiError::field("format", "expected a format").into()),
+        };
+        Ok(Response::new(ExportWorkflowResponse { text: export(&spec, format), file_name }))
+    }
+
+    async fn attach_workflow(
+        &self,
+        request: Request<AttachWorkflowRequest>,
+    ) -> Result<Response<AttachWorkflowResponse>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        // Whoever names a state machine by its ARN can name anybody's.
+        caller.require(Permission::Provision, None, None).map_err(ApiError::from)?;
+        let request = request.into_inner();
+        let attachment = Attachment {
+            name: request.name,
+            state_machine_arn: request.state_machine_arn,
+            activity_arns: request.activity_arns,
+            rule: convert::read_rule("rule", request.rule.unwrap_or_default())?,
+        };
+        let refused = |error| match error {
+            ProvisionerError::Provision(ProvisionError::Field { field, problem }) => ApiError::Field { field, problem },
+            error => ApiError::from(error),
+        };
+        let workflow = self.provisioner.attach(attachment).await.map_err(refused)?;
+        record_applied(&self.provisioner, caller.origin, &workflow).await.map_err(ApiError::from)?;
+        let warnings = self.provisioner.warnings(&workflow.record.spec);
+        Ok(Response::new(AttachWorkflowResponse {
+            workflow: Some(describe(&workflow)),
+            warnings: plan(Plan { actions: Vec::new() }, warnings).warnings,
+        }))
     }
 
     async fn get_workflow(

@@ -8,11 +8,13 @@ mod activity;
 mod apply;
 #[cfg(test)]
 mod apply_tests;
+mod attach;
 mod aws;
 mod aws_sdk;
 mod checks;
 mod definition;
 mod destroy;
+mod export;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
@@ -37,6 +39,7 @@ use jiff::SignedDuration;
 
 pub use self::{
     apply::{Options, Outputs, Progress, apply},
+    attach::{Attachment, attach},
     aws::{
         ControlPlane, Diagnostic, MachineInput, Named, NewRole, ObservedRole, ObservedStateMachine, Page, Settings,
         Tags,
@@ -44,6 +47,7 @@ pub use self::{
     aws_sdk::SdkControlPlane,
     definition::reference,
     destroy::destroy,
+    export::{Format, export},
     observe::{Observed, ObservedActivity, observe},
     placeholders::{ACTIVITY_ARN, Placeholders},
     plan::{Change, FieldChange, Plan, PlannedAction, plan},

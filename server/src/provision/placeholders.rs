@@ -58,33 +58,39 @@ impl Placeholders {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The text with each replaced by what `value` makes of its name and value.
-    #[must_use]
-    pub fn fill(&self, text: &str, value: impl Fn(&str, &str) -> String) -> String {
-        let mut filled = String::with_capacity(text.len());
+    /// The text with each replaced by what `value` makes of its name and value, every other `${` by `other`, and what is
+    /// between them by what `between` makes of it.
+    pub(super) fn translate(
+        &self,
+        text: &str,
+        value: impl Fn(&str, &str) -> String,
+        other: &str,
+        between: impl Fn(&str) -> String,
+    ) -> String {
+        let mut translated = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, inside)) = rest.split_once("${") {
-            filled.push_str(before);
+            translated.push_str(&between(before));
             let known = inside.split_once('}').and_then(|(name, after)| Some((name, self.get(name)?, after)));
             rest = match known {
                 Some((name, known, after)) => {
-                    filled.push_str(&value(name, known));
+                    translated.push_str(&value(name, known));
                     after
                 }
                 None => {
-                    filled.push_str("${");
+                    translated.push_str(other);
                     inside
                 }
             };
         }
-        filled.push_str(rest);
-        filled
+        translated.push_str(&between(rest));
+        translated
     }
 
     /// The text with the values in their places.
     #[must_use]
     pub fn substitute(&self, text: &str) -> String {
-        self.fill(text, |_, value| value.to_owned())
+        self.translate(text, |_, value| value.to_owned(), "${", str::to_owned)
     }
 
     /// What looks like one and is none.

@@ -91,12 +91,18 @@ impl Plan {
         Ok(())
     }
 
-    /// Leaves out what only matters for resources of ours: whose they are, their tags, and whom the role trusts.
+    /// Leaves out what only matters for resources of ours: whose they are, their tags, whom the role trusts, and how an
+    /// activity is encrypted, which an attached workflow does not say.
     pub(crate) fn forget_ownership(&mut self) {
         for action in &mut self.actions {
             action.foreign = None;
-            if let Change::Update(fields) = &mut action.change {
-                fields.retain(|field| !field.field.starts_with("tags.") && !field.field.starts_with("trust_policy"));
+            let of_activity = action.resource_type == ACTIVITY;
+            if let Change::Update(fields) | Change::Replace(fields) = &mut action.change {
+                fields.retain(|field| {
+                    let name = field.field.as_str();
+                    let ours = name.starts_with("tags.") || name.starts_with("trust_policy");
+                    !(ours || of_activity && name.starts_with("encryption."))
+                });
                 action.change = update(std::mem::take(fields));
             }
         }

@@ -18,7 +18,7 @@ use crate::{
 const SETTLE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Policies of AWS's own, in the partition that a spec is written for.
-const AWS_MANAGED: &str = "arn:aws:iam::aws:policy/";
+pub(super) const AWS_MANAGED: &str = "arn:aws:iam::aws:policy/";
 
 /// The policies that should be attached. AWS's own go by another name in each partition: theirs is that of `near`, an
 /// ARN that AWS gave.

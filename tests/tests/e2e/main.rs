@@ -15,6 +15,7 @@ mod logs;
 mod main_job;
 mod people;
 mod provisioning;
+mod provisioning_code;
 mod readme;
 mod restart;
 mod rules;

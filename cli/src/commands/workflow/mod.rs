@@ -1,7 +1,10 @@
 //! `workflow …`, one file per command that does more than call and print.
 
 mod apply;
+mod code;
+mod init;
 mod plan;
+mod scaffold;
 
 use approve_client::{ApplyOptions, Client, proto::Workflow};
 
@@ -18,6 +21,10 @@ use crate::{
 
 pub(crate) async fn run(context: &Context, command: WorkflowCommand) -> Result<Exit, Failure> {
     match command {
+        WorkflowCommand::Init { file, name } => init::run(context, &file, &name),
+        WorkflowCommand::Scaffold(args) => scaffold::run(context, &args),
+        WorkflowCommand::Export(args) => code::export(context, args).await,
+        WorkflowCommand::Attach(args) => code::attach(context, args).await,
         WorkflowCommand::Plan { spec } => plan::plan(context, &spec).await,
         WorkflowCommand::Apply { spec, adopt, replace } => {
             apply::run(context, &spec, ApplyOptions::new().adopt(adopt).replace(replace)).await
