@@ -52,6 +52,13 @@ pub enum AdminEvent {
         /// Whom it stood for.
         principal: Principal,
     },
+    /// A call was refused because it did not show who calls.
+    AuthenticationRefused {
+        /// The API's name of the method.
+        method: String,
+        /// What was wrong with what it showed: no part of that.
+        problem: String,
+    },
     /// A call was refused before it came to an approval's rule.
     PermissionRefused {
         /// The API's name of the method.
@@ -88,8 +95,14 @@ impl AdminEvent {
     /// The attempt that was refused, if that is what it is.
     #[must_use]
     pub fn attempt(&self, approval: Option<&ApprovalId>) -> Option<Attempt> {
-        let Self::PermissionRefused { method, reason } = self else { return None };
-        let tried = std::iter::once(("method".to_owned(), method.clone().into())).collect();
-        Some(Attempt { approval: approval.cloned(), tried, reason: reason.clone() })
+        let (method, problem, reason) = match self {
+            Self::AuthenticationRefused { method, problem } => (method, Some(problem), "UNAUTHENTICATED"),
+            Self::PermissionRefused { method, reason } => (method, None, reason.as_str()),
+            _ => return None,
+        };
+        let member = |(key, value): (&str, &String)| (key.to_owned(), value.clone().into());
+        let tried = [Some(("method", method)), problem.map(|problem| ("problem", problem))];
+        let tried = tried.into_iter().flatten().map(member).collect();
+        Some(Attempt { approval: approval.cloned(), tried, reason: reason.to_owned() })
     }
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::Described;
-use crate::approval::{ApprovalId, Origin};
+use crate::approval::{ApprovalId, Origin, Via};
 
 /// How long refusals of a caller are taken together.
 pub const WINDOW: SignedDuration = SignedDuration::from_secs(60);
@@ -54,7 +54,7 @@ pub struct Repeated {
 /// The windows that are open.
 #[derive(Debug, Clone, Default)]
 pub struct Refusals {
-    /// By caller and whom they act for; `None`: all others.
+    /// By caller and whom they act for, or where they call from; `None`: all others.
     windows: BTreeMap<Option<(String, Option<String>)>, Window>,
 }
 
@@ -71,8 +71,12 @@ struct Window {
 impl Refusals {
     /// Notes a refusal; whether it is to have a record of its own. Windows that are over are to be closed first.
     pub fn note(&mut self, origin: &Origin, attempt: &Attempt, at: Timestamp) -> bool {
-        let caller = |origin: &Origin| (origin.by.to_string(), origin.on_behalf_of.as_ref().map(ToString::to_string));
-        let mut key = Some(caller(origin));
+        // Whoever is not known is told apart by where they call from.
+        let more = match origin.via {
+            Via::System => origin.address.clone(),
+            _ => origin.on_behalf_of.as_ref().map(ToString::to_string),
+        };
+        let mut key = Some((origin.by.to_string(), more));
         if !self.windows.contains_key(&key) && self.windows.len() >= MAX_CALLERS {
             key = None;
         }

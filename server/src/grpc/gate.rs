@@ -158,8 +158,16 @@ impl Inner {
         let unknown = || self.limits.login(address.map(|address| address.ip()));
         let known = self.authenticator.authenticate(shown, unknown).await;
         if let Err(error) = &known {
-            let address = address.map(tracing::field::display);
-            info!(address, path = parts.uri.path(), reason = %error, "a call was not let in");
+            let shown = address.map(tracing::field::display);
+            info!(address = shown, path = parts.uri.path(), reason = %error, "a call was not let in");
+            // What says nothing of the caller is no refused attempt.
+            if !matches!(error, AuthError::Limit { .. } | AuthError::Undecided(_)) {
+                let address = address.map(|address| address.ip().to_string());
+                let unknown = Origin { address, ..Origin::system("gate") };
+                let method = method(parts.uri.path());
+                let problem = error.to_string();
+                self.keep(unknown, AdminEvent::AuthenticationRefused { method, problem }).await;
+            }
         }
         known
     }
@@ -171,12 +179,20 @@ impl Inner {
 
     /// Keeps that somebody tried what they may not do.
     async fn record(&self, path: &str, origin: &Origin, reason: &str) {
-        let method = path.trim_start_matches('/').to_owned();
-        let event = AdminEvent::PermissionRefused { method, reason: reason.to_owned() };
-        if let Err(error) = self.store.record(origin.clone(), None, None, event, self.clock.now()).await {
+        let event = AdminEvent::PermissionRefused { method: method(path), reason: reason.to_owned() };
+        self.keep(origin.clone(), event).await;
+    }
+
+    async fn keep(&self, origin: Origin, event: AdminEvent) {
+        if let Err(error) = self.store.record(origin, None, None, event, self.clock.now()).await {
             warn!(error = &error as &dyn std::error::Error, "a refused call was not recorded");
         }
     }
+}
+
+/// The API's name of a method; of what is none of ours, as much as a name is long.
+fn method(path: &str) -> String {
+    path.trim_start_matches('/').chars().take(100).collect()
 }
 
 async fn send<S>(inner: &mut S, request: Request<Body>) -> Response<Body>

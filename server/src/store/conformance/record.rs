@@ -194,6 +194,17 @@ pub(crate) async fn what_is_of_no_approval_is_recorded(bed: &dyn Bed) {
     let refused = last(&store).await;
     assert_eq!((&refused["type"], &refused["workflow"]), (&value!("refused"), &value!("Payments")));
     assert_eq!(refused["detail"], value!({"method": "Decide", "reason": "PERMISSION"}));
+    // Those who are not known are told apart by their address.
+    let unknown = |address: &str| Origin { address: Some(address.to_owned()), ..Origin::system("gate") };
+    for address in ["192.0.2.1", "192.0.2.1", "192.0.2.2"] {
+        let (method, problem) = ("Decide".to_owned(), "expired".to_owned());
+        let refused = AdminEvent::AuthenticationRefused { method, problem };
+        store.record(unknown(address), None, None, refused, seconds(2)).await.unwrap();
+    }
+    assert_eq!(head(&store), 5);
+    let refused = last(&store).await;
+    assert_eq!((&refused["by"], &refused["address"]), (&value!("system:gate"), &value!("192.0.2.2")));
+    assert_eq!(refused["detail"], value!({"method": "Decide", "problem": "expired", "reason": "UNAUTHENTICATED"}));
     let stopped = AdminEvent::ServerStopped { version: "1".to_owned() };
     store.record(Origin::system("server"), None, None, stopped, seconds(3)).await.unwrap();
     assert_eq!(last(&store).await["type"], "server_stopped");
