@@ -85,18 +85,18 @@ impl Shared {
     /// From now on calls are on record. The polls of the last process are over.
     pub(crate) fn keep(&mut self, journal: Journal) -> Result<(), ApiError> {
         self.journal = Some(Mutex::new(journal));
-        self.end_all_polls()
+        self.recorded(|| Entry::EndPolls, || self.call(|engine, _| engine.end_all_polls()))
     }
 
     /// Applies a call that may change something; on record first, where there is one.
     pub(crate) fn recorded<R>(&self, entry: impl FnOnce() -> Entry, act: impl FnOnce() -> R) -> Result<R, ApiError> {
         let Some(journal) = &self.journal else { return Ok(act()) };
         let mut journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.with_core(|core| core.clock.now().max(core.engine.now()));
-        let written = journal.append(now.as_millisecond(), entry());
-        written
-            .map(|()| self.at(now, act))
-            .map_err(|error| ApiError::new("InternalFailure", format!("The data file cannot be written: {error}")))
+        // Nothing may move the engine past the time on record before the call is applied.
+        let now = self.with_core(|core| *core.pinned.insert(core.clock.now().max(core.engine.now())));
+        let outcome = journal.append(now.as_millisecond(), entry()).map(|()| act());
+        self.with_core(|core| core.pinned = None);
+        outcome.map_err(|error| ApiError::new("InternalFailure", format!("The data file cannot be written: {error}")))
     }
 
     /// Applies a call of the journal.
@@ -116,10 +116,6 @@ impl Shared {
             Entry::EndPolls => engine.end_all_polls(),
             Entry::Sfn(..) | Entry::Iam(..) => {}
         });
-    }
-
-    fn end_all_polls(&self) -> Result<(), ApiError> {
-        self.recorded(|| Entry::EndPolls, || self.call(|engine, _| engine.end_all_polls()))
     }
 
     /// Whether the quotas let this call through.
@@ -176,7 +172,11 @@ impl Shared {
                 }
             })
         };
-        let entry = || Entry::Poll(activity_arn.to_owned(), worker.map(str::to_owned));
+        // What is answered empty because it came too late is not to take a task when it is replayed.
+        let entry = || match self.with_core(|core| core.draining) {
+            true => Entry::EndPolls,
+            false => Entry::Poll(activity_arn.to_owned(), worker.map(str::to_owned)),
+        };
         let (id, receiver) = match self.recorded(entry, start)?? {
             Ok(waiting) => waiting,
             Err(at_once) => return Ok(at_once),
@@ -187,9 +187,15 @@ impl Shared {
 
     /// Answers open polls empty, and from now on every new one.
     pub(crate) fn drain(&self) {
-        self.with_core(|core| core.draining = true);
-        if let Err(error) = self.end_all_polls() {
+        let drain = || {
+            self.with_core(|core| {
+                core.draining = true;
+                core.call(|engine, _| engine.end_all_polls());
+            });
+        };
+        if let Err(error) = self.recorded(|| Entry::EndPolls, drain) {
             tracing::warn!(%error, "the end of the open polls is not on record");
+            drain();
         }
     }
 

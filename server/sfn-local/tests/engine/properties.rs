@@ -75,6 +75,8 @@ fn run(seed: u64, steps: &[Step]) -> Vec<String> {
     let mut seen = Seen::default();
     for step in steps {
         let outcome = apply(&mut account, &machine, step, &mut seen);
+        // Full jitter may choose no delay at all: such a retry is due now, and happens with the next tick.
+        account.engine.tick(account.now);
         seen.log.push(format!("{step:?} {outcome}"));
         for effect in account.engine.take_effects() {
             let Effect::PollAnswered { poll, answer } = effect;
@@ -182,6 +184,11 @@ fn check(account: &mut Account, seen: &mut Seen) {
     if running == 0 && seen.polls.is_empty() {
         assert_eq!(account.engine.next_wakeup(), None, "a timer is left over");
     }
+}
+
+#[test]
+fn a_retry_may_come_without_delay() {
+    run(4_023_547_556_149_612_472, &[Step::Poll, Step::Start, Step::Fail(6_861_689_531_181_517_045)]);
 }
 
 proptest! {
