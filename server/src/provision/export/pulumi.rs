@@ -26,7 +26,7 @@ pub(super) fn program(spec: &Spec) -> Value {
         "variables": {
             "account": asked("aws:getCallerIdentity", "accountId"),
             "partition": asked("aws:getPartition", "partition"),
-            "region": asked("aws:getRegion", "name"),
+            "region": asked("aws:getRegion", "id"),
         },
         "resources": resources(spec),
         "outputs": outputs,

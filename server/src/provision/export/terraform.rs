@@ -7,7 +7,7 @@ use crate::provision::{Encryption, Placeholders, Spec, definition};
 
 const ACCOUNT: &str = "${data.aws_caller_identity.current.account_id}";
 const PARTITION: &str = "${data.aws_partition.current.partition}";
-const REGION: &str = "${data.aws_region.current.name}";
+const REGION: &str = "${data.aws_region.current.id}";
 const ROLE: &str = "${aws_iam_role.workflow.name}";
 const ROLE_ARN: &str = "${aws_iam_role.workflow.arn}";
 const STATE_MACHINE_ARN: &str = "${aws_sfn_state_machine.workflow.arn}";
