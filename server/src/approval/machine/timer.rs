@@ -25,8 +25,10 @@ pub(super) fn ring(next: &mut Approval, now: Timestamp) -> Result<Vec<Event>, Re
         events.push((*last, Event::Reminded { number: reminders.len() }));
     }
     let mut escalations = 0;
-    for (escalation, at) in
-        rule.escalations_in_order().into_iter().map_while(|escalation| Some((escalation, due(granting_since, escalation.after)?)))
+    for (escalation, at) in rule
+        .escalations_in_order()
+        .into_iter()
+        .map_while(|escalation| Some((escalation, due(granting_since, escalation.after)?)))
     {
         escalations += 1;
         if escalations > next.escalations {
