@@ -9,6 +9,7 @@ mod list;
 mod log;
 mod read;
 mod readers;
+mod recording;
 mod rows;
 #[cfg(test)]
 mod tests;

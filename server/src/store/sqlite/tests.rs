@@ -11,7 +11,7 @@ use futures::future::join_all;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Options, SqliteStore, connection::DATABASE, events, list, log, read, rows, transaction};
+use super::{Options, SqliteStore, connection::DATABASE, events, list, log, read, recording, rows, transaction};
 use crate::{
     approval::Status,
     store::{
@@ -93,7 +93,7 @@ fn no_statement_looks_at_every_row() {
         read::COUNT_WORKFLOW,
         transaction::TOKEN,
         transaction::KEY,
-        transaction::NUMBER,
+        recording::NUMBER,
         transaction::PRUNE_KEYS,
         transaction::SET_HEARTBEAT,
         transaction::SET_DETACHED,

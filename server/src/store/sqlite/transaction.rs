@@ -12,8 +12,8 @@ use super::{
     tokens,
 };
 use crate::{
-    approval::{Approval, ApprovalId, Command, Origin, Principal, Status, TaskToken, Transition, Via, apply},
-    audit::{AdminEvent, Attempt, ChainHead, Described, Record, Refusals, Repeated, Subject, describe},
+    approval::{Approval, ApprovalId, Command, Origin, Status, TaskToken, Transition, apply},
+    audit::{ChainHead, Refusals, Subject, describe},
     store::{
         Admission, Admitted, ApiTokenRecord, Change, DeliveryTry, Executed, NextDue, REQUEST_KEY_LIFE, RequestKey,
         Revision, StoreError, WorkflowRecord,
@@ -37,22 +37,18 @@ pub(super) const SET_HEARTBEAT: &str = "UPDATE approvals SET heartbeat_due = ?3
 pub(super) const SET_DETACHED: &str = "UPDATE approvals SET detached_due = ?3
     WHERE id = ?1 AND token_digest = ?2 AND detached_due IS NOT NULL";
 
-pub(super) const NUMBER: &str = "SELECT number FROM approvals WHERE id = ?1";
-const APPEND: &str = "INSERT INTO events (revision, approval, at, actor, on_behalf_of, hash, record, state)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-
 /// The writer's transaction: what is done in it, and what is known of it until it is committed.
 pub(super) struct Transaction<'a> {
-    connection: &'a Connection,
-    head: ChainHead,
+    pub(super) connection: &'a Connection,
+    pub(super) head: ChainHead,
     changes: Vec<Change>,
     /// By how much the number of pending approvals grew, by workflow.
     pending: BTreeMap<String, i64>,
     /// How many request keys were kept, and the time of the last.
     keys: (i64, i64),
-    refusals: Arc<Refusals>,
+    pub(super) refusals: Arc<Refusals>,
     /// The latest time that a job spoke of.
-    now: Option<Timestamp>,
+    pub(super) now: Option<Timestamp>,
 }
 
 /// What a transaction wrote, to be made known after its commit.
@@ -101,12 +97,6 @@ impl<'a> Transaction<'a> {
             self.run(PRUNE_KEYS, params![at - key_life(), kept * PRUNED_PER_KEY])?;
         }
         Ok(Written { head: self.head, changes: self.changes, refusals: self.refusals })
-    }
-
-    /// Records all refusals that were counted only.
-    pub(super) fn close_refusals(&mut self) -> Result<(), StoreError> {
-        let repeated = Arc::make_mut(&mut self.refusals).close_all();
-        self.keep_repeated(repeated)
     }
 
     pub(super) fn admit(&mut self, admission: &Admission) -> Result<Admitted, StoreError> {
@@ -331,90 +321,6 @@ impl<'a> Transaction<'a> {
         Ok(after)
     }
 
-    /// Records an event: the next link of the chain.
-    fn append(
-        &mut self,
-        number: Option<i64>,
-        subject: Subject<'_>,
-        origin: &Origin,
-        at: Timestamp,
-        what: &Described,
-        state: Option<&str>,
-    ) -> Result<(), StoreError> {
-        let revision = self.head.revision + 1;
-        let record = Record { revision, at, subject, origin, what }.to_text().map_err(unavailable)?;
-        let hash = self.head.hash.then(&record);
-        let actor = (origin.via != Via::System).then_some(origin.by.as_str());
-        let behalf = origin.on_behalf_of.as_ref().map(Principal::as_str);
-        self.run(APPEND, params![revision, number, at.as_millisecond(), actor, behalf, hash.bytes(), record, state])?;
-        self.head = ChainHead { revision, hash };
-        Ok(())
-    }
-
-    /// Records something that changes no approval.
-    pub(super) fn record(
-        &mut self,
-        origin: &Origin,
-        workflow: Option<&str>,
-        approval: Option<&ApprovalId>,
-        event: &AdminEvent,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.now = self.now.max(Some(at));
-        if let Some(attempt) = event.attempt(approval) {
-            return self.refuse_of(workflow, &attempt, origin, at);
-        }
-        let number = approval.map(|id| self.number_of(id)).transpose()?.flatten();
-        let subject = Subject { approval, workflow, rule: None };
-        self.append(number, subject, origin, at, &event.describe().map_err(unavailable)?, None)
-    }
-
-    /// Records an attempt that was refused, or counts it. What the server itself tries and can't is no attempt: it finds
-    /// out so that others were there before.
-    fn refuse(&mut self, attempt: &Attempt, origin: &Origin, at: Timestamp) -> Result<(), StoreError> {
-        if origin.via == Via::System {
-            return Ok(());
-        }
-        self.refuse_of(None, attempt, origin, at)
-    }
-
-    fn refuse_of(
-        &mut self,
-        workflow: Option<&str>,
-        attempt: &Attempt,
-        origin: &Origin,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        let refusals = Arc::make_mut(&mut self.refusals);
-        let repeated = refusals.close(at);
-        let has_a_record = refusals.note(origin, attempt, at);
-        self.keep_repeated(repeated)?;
-        if !has_a_record {
-            return Ok(());
-        }
-        let approval = match &attempt.approval {
-            Some(id) => rows::find(self.connection, BY_ID, [id.as_str()])?,
-            None => None,
-        };
-        let mut subject = Subject { approval: attempt.approval.as_ref(), workflow, rule: None };
-        if let Some(stored) = &approval {
-            subject = Subject::approval(&stored.approval);
-        }
-        self.append(approval.as_ref().map(|stored| stored.number), subject, origin, at, &attempt.describe(), None)
-    }
-
-    fn keep_repeated(&mut self, repeated: Vec<Repeated>) -> Result<(), StoreError> {
-        for Repeated { origin, until, what } in repeated {
-            self.append(None, Subject::default(), &origin, until, &what, None)?;
-        }
-        Ok(())
-    }
-
-    fn number_of(&self, id: &ApprovalId) -> Result<Option<i64>, StoreError> {
-        let mut statement = self.connection.prepare_cached(NUMBER).map_err(failed)?;
-        statement.query_row([id.as_str()], |row| row.get(0)).optional().map_err(failed)
-    }
-
     fn keep_token(&self, token: &TaskToken, number: i64) -> Result<(), StoreError> {
         // An approval may get a token back that it had before.
         self.run(
@@ -495,7 +401,7 @@ impl<'a> Transaction<'a> {
         self.run("DELETE FROM workflows WHERE name = ?1", [name]).map(|deleted| deleted > 0)
     }
 
-    fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
+    pub(super) fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
         self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failed)
     }
 }

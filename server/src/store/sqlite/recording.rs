@@ -1,0 +1,113 @@
+//! How events are recorded: each is the next link of the chain, and refusals are recorded in bounds.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension as _, params};
+
+use super::{
+    connection::{failed, unavailable},
+    rows::{self, BY_ID},
+    transaction::Transaction,
+};
+use crate::{
+    approval::{ApprovalId, Origin, Principal, Via},
+    audit::{AdminEvent, Attempt, ChainHead, Described, Record, Repeated, Subject},
+    store::StoreError,
+};
+
+pub(super) const NUMBER: &str = "SELECT number FROM approvals WHERE id = ?1";
+const APPEND: &str = "INSERT INTO events (revision, approval, at, actor, on_behalf_of, hash, record, state)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+impl Transaction<'_> {
+    /// Records an event: the next link of the chain.
+    pub(super) fn append(
+        &mut self,
+        number: Option<i64>,
+        subject: Subject<'_>,
+        origin: &Origin,
+        at: Timestamp,
+        what: &Described,
+        state: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let revision = self.head.revision + 1;
+        let record = Record { revision, at, subject, origin, what }.to_text().map_err(unavailable)?;
+        let hash = self.head.hash.then(&record);
+        let actor = (origin.via != Via::System).then_some(origin.by.as_str());
+        let behalf = origin.on_behalf_of.as_ref().map(Principal::as_str);
+        self.run(APPEND, params![revision, number, at.as_millisecond(), actor, behalf, hash.bytes(), record, state])?;
+        self.head = ChainHead { revision, hash };
+        Ok(())
+    }
+
+    /// Records something that changes no approval.
+    pub(super) fn record(
+        &mut self,
+        origin: &Origin,
+        workflow: Option<&str>,
+        approval: Option<&ApprovalId>,
+        event: &AdminEvent,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.now = self.now.max(Some(at));
+        if let Some(attempt) = event.attempt(approval) {
+            return self.refuse_of(workflow, &attempt, origin, at);
+        }
+        let number = approval.map(|id| self.number_of(id)).transpose()?.flatten();
+        let subject = Subject { approval, workflow, rule: None };
+        self.append(number, subject, origin, at, &event.describe().map_err(unavailable)?, None)
+    }
+
+    /// Records an attempt that was refused, or counts it. What the server itself tries and can't is no attempt: it finds
+    /// out so that others were there before.
+    pub(super) fn refuse(&mut self, attempt: &Attempt, origin: &Origin, at: Timestamp) -> Result<(), StoreError> {
+        if origin.via == Via::System {
+            return Ok(());
+        }
+        self.refuse_of(None, attempt, origin, at)
+    }
+
+    fn refuse_of(
+        &mut self,
+        workflow: Option<&str>,
+        attempt: &Attempt,
+        origin: &Origin,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let refusals = Arc::make_mut(&mut self.refusals);
+        let repeated = refusals.close(at);
+        let has_a_record = refusals.note(origin, attempt, at);
+        self.keep_repeated(repeated)?;
+        if !has_a_record {
+            return Ok(());
+        }
+        let approval = match &attempt.approval {
+            Some(id) => rows::find(self.connection, BY_ID, [id.as_str()])?,
+            None => None,
+        };
+        let mut subject = Subject { approval: attempt.approval.as_ref(), workflow, rule: None };
+        if let Some(stored) = &approval {
+            subject = Subject::approval(&stored.approval);
+        }
+        self.append(approval.as_ref().map(|stored| stored.number), subject, origin, at, &attempt.describe(), None)
+    }
+
+    pub(super) fn keep_repeated(&mut self, repeated: Vec<Repeated>) -> Result<(), StoreError> {
+        for Repeated { origin, until, what } in repeated {
+            self.append(None, Subject::default(), &origin, until, &what, None)?;
+        }
+        Ok(())
+    }
+
+    fn number_of(&self, id: &ApprovalId) -> Result<Option<i64>, StoreError> {
+        let mut statement = self.connection.prepare_cached(NUMBER).map_err(failed)?;
+        statement.query_row([id.as_str()], |row| row.get(0)).optional().map_err(failed)
+    }
+
+    /// Records all refusals that were counted only.
+    pub(super) fn close_refusals(&mut self) -> Result<(), StoreError> {
+        let repeated = Arc::make_mut(&mut self.refusals).close_all();
+        self.keep_repeated(repeated)
+    }
+}
