@@ -6,7 +6,9 @@ The same scenarios are run by the AWS SDK for Rust in driver.rs: what one driver
 """
 
 import json
+import os
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +26,7 @@ TRUST = {
     ],
 }
 AT_ONCE = 8
+ATTEMPTS = 5  # LocalStack looks through what other threads are changing, and sometimes fails at that.
 LIMIT = 20
 
 
@@ -59,15 +62,28 @@ def code(error):
     return error.response["Error"]["Code"].removesuffix("Exception")
 
 
+def steady(call, **parameters):
+    """Calls; again where the service says that it is not the call's fault."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return call(**parameters)
+        except ClientError as error:
+            if code(error) != "InternalError" or attempt + 1 == ATTEMPTS:
+                raise
+            time.sleep(0.1)
+
+
 class Driver:
     def __init__(self, url):
+        # One at a time: LocalStack's parsers share their tables.
+        self.creating = threading.Lock()
         config = Config(
             parameter_validation=False, retries={"total_max_attempts": 1}, max_pool_connections=64, read_timeout=70
         )
         keys = {"aws_access_key_id": "000000000000", "aws_secret_access_key": "test"}
         self.sfn = boto3.client("stepfunctions", endpoint_url=url, region_name=REGION, config=config, **keys)
         iam = boto3.client("iam", endpoint_url=url, region_name=REGION, config=config, **keys)
-        role = iam.create_role(RoleName="scenarios-boto3", AssumeRolePolicyDocument=json.dumps(TRUST))
+        role = iam.create_role(RoleName=f"scenarios-boto3-{os.getpid()}", AssumeRolePolicyDocument=json.dumps(TRUST))
         self.role = role["Role"]["Arn"]
 
     def run(self, name, scenario):
@@ -80,7 +96,8 @@ class Driver:
             definition["TimeoutSeconds"] = scenario["timeout"]
         text = json.dumps(definition).replace("${activity}", activity)
         try:
-            machine = self.sfn.create_state_machine(name=short, definition=text, roleArn=self.role)
+            with self.creating:
+                machine = self.sfn.create_state_machine(name=short, definition=text, roleArn=self.role)
         except ClientError as error:
             return {"created": code(error)}
         given = scenario["input_text"] if "input_text" in scenario else json.dumps(scenario["input"])
@@ -94,11 +111,11 @@ class Driver:
                     token = task["taskToken"]
                     seen["tasks"].append(json.loads(task["input"]))
                 elif step == "succeed":
-                    self.sfn.send_task_success(taskToken=token, output=arguments[0])
+                    steady(self.sfn.send_task_success, taskToken=token, output=arguments[0])
                 elif step == "fail":
-                    self.sfn.send_task_failure(taskToken=token, error=arguments[0], cause=arguments[1])
+                    steady(self.sfn.send_task_failure, taskToken=token, error=arguments[0], cause=arguments[1])
                 elif step == "beat":
-                    self.sfn.send_task_heartbeat(taskToken=token)
+                    steady(self.sfn.send_task_heartbeat, taskToken=token)
                 elif step == "sleep":
                     time.sleep(arguments[0])
                 elif step == "stop":
@@ -128,7 +145,8 @@ class Driver:
         activity = self.sfn.create_activity(name=short)["activityArn"]
         text = json.dumps(definition).replace("${activity}", activity)
         try:
-            self.sfn.create_state_machine(name=short, definition=text, roleArn=self.role)
+            with self.creating:
+                self.sfn.create_state_machine(name=short, definition=text, roleArn=self.role)
             return {"created": "ok"}
         except ClientError as error:
             return {"created": code(error)}
@@ -160,7 +178,7 @@ class Driver:
             parameters = {key: filled(value) for key, value in call["with"].items()}
             method = "".join("_" + c.lower() if c.isupper() else c for c in call["call"]).lstrip("_")
             try:
-                getattr(self.sfn, method)(**parameters)
+                steady(getattr(self.sfn, method), **parameters)
                 seen[name] = {"code": "ok"}
             except ClientError as error:
                 seen[name] = {"code": code(error)}
@@ -180,7 +198,8 @@ def main():
         pending = {name: pool.submit(driver.run, name, runs[name]) for name in order}
         pending.update({name: pool.submit(driver.definition, name, value) for name, value in definitions.items()})
         seen = {name: future.result() for name, future in pending.items()}
-    seen.update(driver.calls(calls))
+    if calls:
+        seen.update(driver.calls(calls))
     json.dump(seen, sys.stdout)
 
 
