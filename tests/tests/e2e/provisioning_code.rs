@@ -124,7 +124,7 @@ async fn a_stack_is_exported_in_three_languages_without_asking_aws() {
     let terraform: Value = serde_json::from_str(&cli.run(&export("terraform")).await.ok().stdout).unwrap();
     assert_eq!(terraform["resource"]["aws_sfn_activity"]["workflow"]["name"], "pay-activity");
     let pulumi = cli.run(&export("pulumi")).await.ok().stdout;
-    assert!(pulumi.contains("    type: aws:sfn:StateMachine\n"), "{pulumi}");
+    assert!(pulumi.contains("    type: \"aws:sfn:StateMachine\"\n"), "{pulumi}");
     cli.run(&["workflow", "export", "--name", "pay", "--format", "pulumi"]).await.exits(3);
     assert!(aws::step_functions(server.aws()).list_activities().send().await.unwrap().activities().is_empty());
 }
