@@ -119,9 +119,9 @@ pub(crate) struct ScaffoldArgs {
     /// What stands for the activity: "${activity_arn}", or that of a further one: "${activity_arn.legal}".
     #[arg(long, value_name = "ARN", default_value = "${activity_arn}")]
     pub activity: String,
-    /// How long it may take: seconds, or such as "2h" or "3d".
+    /// How long the step may take: seconds, or such as "2h" or "3d".
     #[arg(long, value_name = "TIME", default_value = "1d", value_parser = super::parse::timeout)]
-    pub timeout: std::time::Duration,
+    pub step_timeout: std::time::Duration,
     /// Only show what would change.
     #[arg(long)]
     pub dry_run: bool,

@@ -26,7 +26,7 @@ pub(super) fn run(context: &Context, args: &ScaffoldArgs) -> Result<Exit, Failur
         name: &args.state,
         title: &args.title,
         activity: &args.activity,
-        timeout_seconds: args.timeout.as_secs(),
+        timeout_seconds: args.step_timeout.as_secs(),
         otherwise: args.otherwise.as_deref(),
     };
     let after =
