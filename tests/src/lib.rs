@@ -8,8 +8,10 @@
 pub mod approvals;
 pub mod aws;
 pub mod binaries;
+pub mod certificates;
 pub mod cli;
 pub mod http;
+pub mod issuer;
 pub mod ledger;
 pub mod load;
 pub mod localstack;
@@ -17,6 +19,7 @@ pub mod microburst;
 pub mod process;
 pub mod record;
 pub mod scenarios;
+pub mod secure;
 pub mod server;
 pub mod sim;
 pub mod wait;
@@ -24,5 +27,6 @@ pub mod watcher;
 pub mod workflows;
 
 pub use cli::Cli;
+pub use secure::SecureServer;
 pub use server::{LocalAws, Server};
 pub use wait::{DEADLINE, wait_for, within};

@@ -17,8 +17,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     Cli, binaries,
+    cli::Output,
     process::{Process, command},
-    wait::wait_for,
+    wait::{wait_for, within},
 };
 
 /// What a server writes to its ready file.
@@ -94,6 +95,12 @@ impl Server {
         Self::launch(folder, Launch::Serve { environment }).await
     }
 
+    /// `approve-server serve` with the configuration file of a folder, and more environment variables.
+    pub async fn serve_folder(folder: TempDir, environment: &[(&str, &str)]) -> Self {
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self::launch(folder, Launch::Serve { environment }).await
+    }
+
     async fn launch(folder: TempDir, launch: Launch) -> Self {
         let mut server = Self { process: None, local_aws: None, ready: Ready::default(), folder, launch };
         server.start().await;
@@ -103,7 +110,7 @@ impl Server {
     /// Starts it again in the same folder, at the same address.
     pub async fn start(&mut self) {
         assert!(self.process.is_none(), "it runs");
-        let listen = self.ready.grpc.as_deref().map_or("127.0.0.1:0", |url| url.trim_start_matches("http://"));
+        let listen = self.ready.grpc.as_deref().map_or("127.0.0.1:0", |url| url.rsplit('/').next().unwrap());
         let mut command = command(binaries::server(), self.folder.path());
         match &self.launch {
             Launch::Dev => {
@@ -120,6 +127,19 @@ impl Server {
         let (process, ready) = start("approve-server", command, self.folder.path()).await;
         self.process = Some(process);
         self.ready = ready;
+    }
+
+    /// Runs the program to its end, beside the server or while it is stopped.
+    pub async fn run(&self, args: &[&str]) -> Output {
+        let mut command = tokio::process::Command::from(command(binaries::server(), self.folder.path()));
+        let run = command.args(args).kill_on_drop(true).output();
+        let output = within("the end of the program", run).await.unwrap();
+        Output {
+            args: args.join(" "),
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
     }
 
     /// Where it keeps its data.

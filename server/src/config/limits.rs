@@ -36,7 +36,7 @@ impl Default for Limits {
             burst: 400,
             concurrent_calls: 100,
             streams: 50,
-            logins_per_second: 50,
+            logins_per_second: 200,
             connections_per_address: 1_000,
             connections: 10_000,
             streams_per_connection: 200,

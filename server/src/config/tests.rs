@@ -39,3 +39,103 @@ fn flags_come_last() {
     let flags = Overrides { data_dir: Some("elsewhere".into()), ..Overrides::default() };
     assert_eq!(Config::load(None, &flags).unwrap().data_dir, PathBuf::from("elsewhere"));
 }
+
+const BEYOND: &str = "listen = \"0.0.0.0:50051\"\n";
+const TLS: &str = "[tls]\ncert_file = \"server.crt\"\nkey_file = \"server.key\"\n";
+const JWT: &str = "[auth.jwt]\nissuer = \"https://a\"\naudience = \"approve\"\njwks_url = \"https://a/keys\"\n";
+const ROLE: &str = "[[role]]\nname = \"all\"\nmembers = [\"anyone\"]\npermissions = [\"view\"]\n";
+
+fn refusal(parts: &[&str]) -> String {
+    load(&parts.concat()).unwrap_err()
+}
+
+#[test]
+fn loopback_alone_is_served_on_trust() {
+    assert_eq!(load("").unwrap().identity(), IdentityMode::Trust);
+    assert_eq!(load("[auth]\ntrust_callers = true\n").unwrap().identity(), IdentityMode::Trust);
+    assert!(refusal(&[BEYOND]).contains("not a loopback address"));
+    assert!(refusal(&[BEYOND, "[auth]\ntrust_callers = true\n"]).contains("not a loopback address"));
+    assert!(refusal(&[BEYOND, "[auth]\ntrust_callers = true\n", TLS]).contains("not trusted"));
+    assert!(refusal(&["[auth]\ntrust_callers = false\n"]).contains("[[auth.jwt]]"));
+}
+
+#[test]
+fn beyond_loopback_takes_tls_and_identity_and_roles() {
+    let without_identity = refusal(&[BEYOND, TLS]);
+    assert!(without_identity.contains("[[auth.jwt]]") && without_identity.contains("[tls]"), "{without_identity}");
+    assert!(refusal(&[BEYOND, JWT, ROLE]).starts_with("tls:"));
+    assert!(refusal(&[BEYOND, TLS, JWT]).contains("[[role]]"));
+    assert!(refusal(&[BEYOND, JWT, "[auth]\ntrust_callers = true\n"]).contains("auth"));
+    let served = load(&[BEYOND, TLS, JWT, ROLE].concat()).unwrap();
+    assert_eq!(served.identity(), IdentityMode::Checked { api_tokens: true });
+    let tokens = load(&[BEYOND, TLS, "[auth]\napi_tokens = true\n"].concat()).unwrap();
+    assert_eq!(tokens.identity(), IdentityMode::Checked { api_tokens: true });
+    assert_eq!(load(&[JWT, ROLE].concat()).unwrap().identity(), IdentityMode::Checked { api_tokens: true });
+}
+
+#[test]
+fn trust_and_credentials_exclude_each_other() {
+    let both = "[auth]\ntrust_callers = true\napi_tokens = true\n";
+    assert!(refusal(&[both]).starts_with("auth.trust_callers:"));
+}
+
+#[test]
+fn certificates_need_roots_and_roots_a_use() {
+    let certificates = "[auth.certificates]\nprincipal = \"uri\"\n";
+    let roots = "client_ca_file = \"clients.pem\"\n";
+    assert!(refusal(&[TLS, certificates, ROLE]).contains("client_ca_file"));
+    assert!(refusal(&[TLS, roots, JWT, ROLE]).starts_with("tls.client_ca_file:"));
+    assert!(refusal(&[TLS, "require_client_cert = true\n", JWT, ROLE]).starts_with("tls.require_client_cert:"));
+    load(&[TLS, roots, certificates, ROLE].concat()).unwrap();
+    load(&[TLS, roots, "require_client_cert = true\n", JWT, ROLE].concat()).unwrap();
+    let twice = "map = [{ prefix = \"a\", kind = \"user\" }, { prefix = \"a\", kind = \"service\" }]\n";
+    assert!(refusal(&[TLS, roots, certificates, twice, ROLE]).contains("map[1].prefix"));
+}
+
+#[test]
+fn an_issuer_is_checked() {
+    for (line, key) in [
+        ("algorithms = []\n", "algorithms"),
+        ("algorithms = [\"HS256\"]\n", "algorithms"),
+        ("algorithms = [\"none\"]\n", "algorithms"),
+        ("leeway_seconds = 301\n", "leeway_seconds"),
+        ("refresh_seconds = 0\n", "refresh_seconds"),
+        ("jwks_file = \"keys.json\"\n", "jwks_file"),
+        ("user_claim = \"\"\n", "user_claim"),
+        ("audiance = \"x\"\n", "audiance"),
+    ] {
+        let error = refusal(&[JWT, line, ROLE]);
+        assert!(error.contains(key), "{line}: {error}");
+    }
+    for url in ["http://login.example.com/keys", "ftp://a/keys", "keys", ""] {
+        let jwt = JWT.replace("https://a/keys", url);
+        assert!(refusal(&[&jwt, ROLE]).contains("jwks_url"), "{url}");
+    }
+    load(&[&JWT.replace("https://a/keys", "http://127.0.0.1:8080/keys"), ROLE].concat()).unwrap();
+    let several = JWT.replace("[auth.jwt]", "[[auth.jwt]]");
+    let other = several.replace("https://a\"", "https://b\"");
+    assert_eq!(load(&[&several, &other, ROLE].concat()).unwrap().auth.jwt.len(), 2);
+    assert!(refusal(&[&several, &several, ROLE]).contains("stands twice"));
+}
+
+#[test]
+fn a_role_is_checked() {
+    for (from, to, key) in [
+        ("[\"anyone\"]", "[]", "role[0].members"),
+        ("[\"anyone\"]", "[\"ana\"]", "role[0].members[0]"),
+        ("[\"anyone\"]", "[\"system:expiry\"]", "role[0].members[0]"),
+        ("[\"view\"]", "[]", "role[0].permissions"),
+        ("[\"view\"]", "[\"rule\"]", "role"),
+        ("[\"view\"]", "[\"view\"]\nworkflows = [\"a b\"]", "role"),
+        ("[\"view\"]", "[\"view\"]\nlables = {}", "role"),
+    ] {
+        let error = refusal(&[JWT, &ROLE.replace(from, to)]);
+        assert!(error.contains(key), "{to}: {error}");
+    }
+}
+
+#[test]
+fn a_limit_of_nothing_is_refused() {
+    assert!(refusal(&["[limits]\nstreams = 0\n"]).starts_with("limits.streams:"));
+    assert_eq!(load("[limits]\nstreams = 1\n").unwrap().limits.streams, 1);
+}

@@ -9,6 +9,7 @@ mod model;
 pub(crate) mod random;
 pub(crate) mod record;
 pub(crate) mod rest;
+pub(crate) mod tokens;
 
 use std::sync::Arc;
 
@@ -94,6 +95,8 @@ macro_rules! conformance {
             rest everything_survives_a_restart,
             rest nothing_acknowledged_is_lost_when_dropped,
             rest a_closed_store_says_so,
+            tokens a_token_is_kept_until_it_is_revoked,
+            tokens what_is_done_with_tokens_is_recorded,
         }
 
         #[test]

@@ -3,6 +3,7 @@
 //! Each figure stands next to its own floor of the same run, so that it means something on another machine.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod auth;
 mod floor;
 mod latency;
 mod pending;
@@ -51,6 +52,11 @@ enum Command {
     /// Serves a unary call that does nothing.
     #[command(hide = true)]
     Floor,
+    /// Knows who calls: processor time per call, by what they show
+    Auth {
+        #[arg(long, default_value_t = 20_000)]
+        calls: usize,
+    },
     /// Keeps many tasks alive: heartbeats per second, and deadlines that were missed
     Heartbeats {
         #[arg(long, default_value_t = 30_000)]
@@ -86,6 +92,7 @@ async fn main() {
     match args.command {
         None => everyday(&args, &mut report).await,
         Some(Command::Floor) => return floor::serve().await,
+        Some(Command::Auth { calls }) => auth::measure(calls, &mut report).await,
         Some(Command::Heartbeats { pending, heartbeat_seconds, seconds }) => {
             scale::heartbeats(pending, heartbeat_seconds, Duration::from_secs(seconds), &mut report).await;
         }
