@@ -20,6 +20,15 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Tells callers apart, and the people that one of them acts for: no request id of one is another's.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match &self.origin.on_behalf_of {
+            Some(person) => format!("{}\n{person}", self.origin.by),
+            None => self.origin.by.to_string(),
+        }
+    }
+
     /// Whether the caller may do something at a place.
     #[must_use]
     pub fn may(&self, permission: Permission, place: Place<'_>) -> bool {

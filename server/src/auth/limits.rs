@@ -33,6 +33,7 @@ pub(crate) struct CallLimits {
     logins: Rates<IpAddr>,
     open: Arc<Seats<(Principal, Slot)>>,
     concurrent_calls: u32,
+    concurrent_lists: u32,
     streams: u32,
 }
 
@@ -41,6 +42,8 @@ pub(crate) struct CallLimits {
 pub(crate) enum Slot {
     /// One of a caller's calls.
     Call,
+    /// One of their lists, which also is one of the store's few readers.
+    List,
     /// One of their streams.
     Stream,
 }
@@ -52,6 +55,7 @@ impl CallLimits {
             logins: Rates::new(limits.logins_per_second, limits.logins_per_second),
             open: Arc::default(),
             concurrent_calls: limits.concurrent_calls,
+            concurrent_lists: limits.concurrent_lists,
             streams: limits.streams,
         }
     }
@@ -72,6 +76,7 @@ impl CallLimits {
     pub(crate) fn enter(&self, who: &Principal, slot: Slot) -> Result<Seat<(Principal, Slot)>, AuthError> {
         let (most, limit, retry_after) = match slot {
             Slot::Call => (self.concurrent_calls, "concurrent_calls", FOR_A_CALL),
+            Slot::List => (self.concurrent_lists, "concurrent_lists", FOR_A_CALL),
             Slot::Stream => (self.streams, "streams", FOR_A_STREAM),
         };
         self.open.enter((who.clone(), slot), most).ok_or(AuthError::Limit { limit, retry_after })

@@ -15,6 +15,8 @@ pub struct Limits {
     pub burst: u32,
     /// Calls under way at once, without streams. At least 1.
     pub concurrent_calls: u32,
+    /// Lists under way at once: they take the longest, and the store has few readers. At least 1.
+    pub concurrent_lists: u32,
     /// Streams open at once. At least 1.
     pub streams: u32,
     /// Credentials per second that an address may show which were not seen before, valid or not. At least 1.
@@ -35,6 +37,7 @@ impl Default for Limits {
             requests_per_second: 200,
             burst: 400,
             concurrent_calls: 100,
+            concurrent_lists: 2,
             streams: 50,
             logins_per_second: 200,
             connections_per_address: 1_000,
@@ -51,6 +54,7 @@ impl Limits {
             ("requests_per_second", self.requests_per_second),
             ("burst", self.burst),
             ("concurrent_calls", self.concurrent_calls),
+            ("concurrent_lists", self.concurrent_lists),
             ("streams", self.streams),
             ("logins_per_second", self.logins_per_second),
             ("connections_per_address", self.connections_per_address),

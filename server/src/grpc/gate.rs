@@ -127,7 +127,7 @@ impl Inner {
         let place = if self.authenticator.is_checked() { Some(self.limits.enter(who, slot)?) } else { None };
         let end = match slot {
             Slot::Stream => End::new(known.until.map(|until| self.left(until)), known.revoked),
-            Slot::Call => End::default(),
+            Slot::Call | Slot::List => End::default(),
         };
         let origin = known.caller.origin.clone();
         parts.extensions.insert(known.caller);

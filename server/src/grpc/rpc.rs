@@ -20,6 +20,10 @@ const fn call(path: &'static str, permissions: &'static [Permission]) -> Rpc {
     Rpc { path, slot: Slot::Call, permissions }
 }
 
+const fn list(path: &'static str, permissions: &'static [Permission]) -> Rpc {
+    Rpc { path, slot: Slot::List, permissions }
+}
+
 const fn stream(path: &'static str, permissions: &'static [Permission]) -> Rpc {
     Rpc { path, slot: Slot::Stream, permissions }
 }
@@ -30,7 +34,7 @@ const RPCS: [Rpc; 34] = [
     // Without the permission to view there is no approval. The rest is asked of the approval itself.
     stream("/approve.v1.ApprovalService/StreamPendingApprovals", &[View]),
     call("/approve.v1.ApprovalService/GetApproval", &[View]),
-    call("/approve.v1.ApprovalService/ListApprovals", &[View]),
+    list("/approve.v1.ApprovalService/ListApprovals", &[View]),
     call("/approve.v1.ApprovalService/Decide", &[Decide]),
     call("/approve.v1.ApprovalService/WithdrawVote", &[Decide]),
     call("/approve.v1.ApprovalService/ClaimApproval", &[Decide]),
@@ -53,7 +57,7 @@ const RPCS: [Rpc; 34] = [
     call("/approve.v1.WorkflowService/ListWorkflows", &[View, Start, Provision]),
     call("/approve.v1.WorkflowService/StartExecution", &[Start]),
     call("/approve.v1.WorkflowService/GetExecution", &[View, Start]),
-    call("/approve.v1.AuditService/ListEvents", &[Audit]),
+    list("/approve.v1.AuditService/ListEvents", &[Audit]),
     stream("/approve.v1.AuditService/ExportEvents", &[Audit]),
     call("/approve.v1.AuditService/GetAuditHead", &[Audit]),
     call("/approve.v1.AccessService/GetCaller", &[]),

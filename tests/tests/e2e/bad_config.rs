@@ -4,6 +4,7 @@ use std::{fs, net::TcpListener, path::Path};
 
 use approve_tests::{
     DEADLINE, Server, binaries,
+    certificates::Authority,
     process::{Process, command},
     server::write_config,
 };
@@ -152,4 +153,41 @@ fn database(folder: &Path) -> std::path::PathBuf {
     let database = found.next().expect("a database in the data folder");
     assert_eq!(found.next(), None);
     database
+}
+
+#[tokio::test]
+async fn certificates_and_keys_that_can_not_be_used_are_named() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let authority = Authority::new();
+    let (one, two) = (authority.server(), authority.server());
+    let (cert, key) = (file("one.crt", &one.certificate), file("one.key", &one.key));
+    let (other_key, nothing) = (file("two.key", &two.key), file("nothing.pem", "nothing"));
+    let missing = folder.path().join("missing.pem").to_str().unwrap().to_owned();
+    let identity = "[auth]\napi_tokens = true\n";
+    let tls = |cert: &str, key: &str, more: &str| {
+        format!("[aws]\nregion = \"us-east-1\"\n[tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n{more}{identity}")
+    };
+    for (config, parts) in [
+        (tls(&missing, &key, ""), ["tls.cert_file", "missing.pem"]),
+        (tls(&cert, &missing, ""), ["tls.key_file", "missing.pem"]),
+        (tls(&nothing, &key, ""), ["tls.cert_file", "no certificate"]),
+        (tls(&cert, &other_key, ""), ["two.key", "own key"]),
+        (tls(&cert, &nothing, ""), ["nothing.pem", "own key"]),
+        (
+            tls(&cert, &key, &format!("client_ca_file = {nothing:?}\nrequire_client_cert = true\n")),
+            ["client_ca_file", "no certificate"],
+        ),
+    ] {
+        refused_config(&config).await.assert(CONFIG, &parts);
+    }
+    let role = "[[role]]\nname = \"all\"\nmembers = [\"anyone\"]\npermissions = [\"view\"]\n";
+    let jwt = format!(
+        "[aws]\nregion = \"us-east-1\"\n[auth.jwt]\nissuer = \"i\"\naudience = \"a\"\njwks_file = {missing:?}\n{role}"
+    );
+    refused_config(&jwt).await.assert(CONFIG, &["missing.pem"]);
 }

@@ -62,7 +62,7 @@ async fn one_caller_that_calls_too_often_leaves_another_in_peace() {
 
 #[tokio::test]
 async fn open_streams_and_calls_have_a_number() {
-    let server = SecureServer::start("[limits]\nstreams = 2\nconcurrent_calls = 1\n").await;
+    let server = SecureServer::start("[limits]\nstreams = 2\nconcurrent_lists = 1\n").await;
     let mut client = server.raw_approvals().await;
     let watch = |name: &str| server.request(name, &["admins"], StreamPendingApprovalsRequest::default());
     let first = client.stream_pending_approvals(watch("ana")).await.unwrap();

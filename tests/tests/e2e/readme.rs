@@ -152,6 +152,17 @@ async fn the_configuration_that_it_shows_is_one() {
     assert!(lines.into_iter().all(|line| serde_json::from_str::<Value>(line).is_ok()), "not JSON:\n{said}");
 }
 
+#[test]
+fn the_roles_that_it_shows_are_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("approve.toml");
+    fs::write(&file, block_with(&readme(), "toml", "client_ca_file")).unwrap();
+    let config = approve_server::config::Config::load(Some(&file), &Default::default()).unwrap();
+    assert_eq!(config.role.len(), 2);
+    let limits = approve_server::config::Limits::default();
+    assert_eq!(config.limits, limits, "it says that they are the defaults");
+}
+
 /// The one block of a language that holds a text.
 fn block_with(text: &str, language: &str, holds: &str) -> String {
     let mut found = blocks(text).into_iter().filter(|(of, block)| of == language && block.contains(holds));

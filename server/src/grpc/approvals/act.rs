@@ -67,7 +67,7 @@ impl Approvals {
         request: WithdrawVoteRequest,
     ) -> Result<Arc<Approval>, ApiError> {
         let id = read::id(&request.approval_id)?;
-        let key = read::key(&request.request_id, caller.origin.by.as_str(), &request)?;
+        let key = read::key(&request.request_id, &caller.key(), &request)?;
         let command = Command::Withdraw { by: caller.person.clone(), comment: read::comment(request.comment)? };
         self.execute(&caller, Permission::Decide, &id, command, key).await.map(|(approval, _)| approval)
     }
@@ -113,7 +113,7 @@ impl Approvals {
         request: CancelApprovalRequest,
     ) -> Result<Arc<Approval>, ApiError> {
         let id = read::id(&request.approval_id)?;
-        let key = read::key(&request.request_id, caller.origin.by.as_str(), &request)?;
+        let key = read::key(&request.request_id, &caller.key(), &request)?;
         let reason = read::reason(request.reason)?;
         // Whoever asked for it needs no more than to see it.
         let (operator, permission) = self.role(&caller, &id, Permission::View).await?;

@@ -28,7 +28,7 @@ impl Approvals {
         let id = read::id(&request.approval_id)?;
         // Waiting is no part of what is decided.
         let body = DecideRequest { wait_for_delivery: false, ..request.clone() };
-        let key = read::key(&request.request_id, caller.origin.by.as_str(), &body)?;
+        let key = read::key(&request.request_id, &caller.key(), &body)?;
         let command = Command::Vote {
             choice: convert::read_choice(request.decision, request.outcome)?,
             comment: read::comment(request.comment)?,
