@@ -134,6 +134,17 @@ async fn approve_one(config: &SdkConfig, record: &WorkflowRecord) {
     assert_eq!(told.output.as_deref(), Some(r#"{"outcome":"APPROVED"}"#));
 }
 
+#[tokio::test]
+async fn two_applies_at_once_end_as_one() {
+    let local = Local::start(|_| {}).await;
+    let spec = Spec::reference();
+    let (one, other) = tokio::join!(applied(&local.config, &spec, false), applied(&local.config, &spec, false));
+    assert_eq!(one.unwrap().0, other.unwrap().0);
+    let (_, reports) = applied(&local.config, &spec, false).await.unwrap();
+    assert_eq!(actions(&reports), [Action::Unchanged; 4], "{reports:?}");
+    local.stop().await;
+}
+
 fn fault(
     kind: sfn_local::FaultKind,
     operation: Option<&str>,
