@@ -188,6 +188,20 @@ async fn a_failure_at_any_call_of_a_replacement_converges() {
 }
 
 #[tokio::test]
+async fn a_role_that_is_made_anew_gets_its_policies_again() {
+    let moved = || {
+        let mut spec = full();
+        spec.role.path = "/".to_owned();
+        spec
+    };
+    let fake = Fake::new();
+    for spec in [full(), moved()] {
+        run(&fake, &spec).await.0.unwrap();
+    }
+    assert_eq!(settled(&fake), made(&[moved()]).await);
+}
+
+#[tokio::test]
 async fn nothing_is_replaced_unasked() {
     let fake = Fake::new();
     run(&fake, &edited()).await.0.unwrap();
