@@ -91,6 +91,8 @@ fn named(lines: &[String], anchors: &[Anchor]) -> i64 {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn what_was_not_touched_is_whole(texts in texts(0), from: Index, at: Index) {
         let events = chain(&texts);

@@ -191,3 +191,18 @@ async fn certificates_and_keys_that_can_not_be_used_are_named() {
     );
     refused_config(&jwt).await.assert(CONFIG, &["missing.pem"]);
 }
+
+#[tokio::test]
+async fn a_key_that_signs_nothing_is_named() {
+    let aws = "[aws]\nregion = \"us-east-1\"\nendpoint = \"http://127.0.0.1:9\"\n";
+    let config = |audit: &str| format!("{aws}\n[audit]\n{audit}\n");
+    let missing = refused_config(&config("signing_key_file = \"/nowhere/audit.pem\"")).await;
+    missing.assert(CONFIG, &["audit.signing_key_file", "/nowhere/audit.pem"]);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("audit.pem");
+    fs::write(&file, "not a key").unwrap();
+    let wrong = refused_config(&config(&format!("signing_key_file = {file:?}"))).await;
+    wrong.assert(CONFIG, &["audit.signing_key_file", "BEGIN PRIVATE KEY"]);
+    assert!(!wrong.stderr.contains("not a key"), "what is in the file is nobody's business: {}", wrong.stderr);
+    refused_config(&config("anchor_interval_seconds = 0")).await.assert(CONFIG, &["audit.anchor_interval_seconds"]);
+}
