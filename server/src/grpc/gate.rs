@@ -5,7 +5,10 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -117,11 +120,11 @@ impl Inner {
         if self.authenticator.is_checked() {
             self.limits.call(who)?;
         }
-        if let Some(rpc) = rpc {
-            if let Err(error) = permitted(rpc, &known) {
-                self.record(rpc.path, &known.caller.origin, "PERMISSION_MISSING").await;
-                return Err(error);
-            }
+        if let Some(rpc) = rpc
+            && let Err(error) = permitted(rpc, &known)
+        {
+            self.record(rpc.path, &known.caller.origin, "PERMISSION_MISSING").await;
+            return Err(error);
         }
         let slot = rpc.map_or(Slot::Call, |rpc| rpc.slot);
         let place = if self.authenticator.is_checked() { Some(self.limits.enter(who, slot)?) } else { None };
@@ -155,9 +158,17 @@ impl Inner {
             address,
             certificate: certificates.as_ref().and_then(|chain| chain.first()).map(|first| first.as_ref()),
         };
-        let unknown = || self.limits.login(address.map(|address| address.ip()));
+        let counted = AtomicBool::new(false);
+        let unknown = || {
+            counted.store(true, Ordering::Relaxed);
+            self.limits.login(address.map(|address| address.ip()))
+        };
         let known = self.authenticator.authenticate(shown, unknown).await;
         if let Err(error) = &known {
+            // Whoever is not let in takes the time of the log and of the record: that has an end, too.
+            if !counted.load(Ordering::Relaxed) {
+                unknown()?;
+            }
             let shown = address.map(tracing::field::display);
             info!(address = shown, path = parts.uri.path(), reason = %error, "a call was not let in");
             // What says nothing of the caller is no refused attempt.

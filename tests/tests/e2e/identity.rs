@@ -193,7 +193,7 @@ async fn an_api_token_lives_until_it_is_revoked() {
     assert!(secret.starts_with("apt_") && secret.len() == 47);
     let bot = server.bearer(&secret).await.unwrap();
     assert_eq!((bot.principal.as_str(), bot.via.as_str()), ("service:bot", "api_token"));
-    assert_eq!(bot.grants, [grant.clone()]);
+    assert_eq!(bot.grants, std::slice::from_ref(&grant));
     let again = admin.create_token(CreateToken::new("bot").grant(grant.clone())).await.unwrap_err();
     assert_eq!(again.code(), tonic::Code::AlreadyExists);
 

@@ -102,6 +102,17 @@ async fn an_address_that_guesses_is_slowed_and_known_callers_go_on() {
     let answers = join_all(guesses.iter().map(|token| call(token))).await;
     assert!(answers.iter().any(|answer| answer.as_ref().unwrap_err().code() == Code::ResourceExhausted));
     call(&known).await.unwrap();
+    // So are those who show nothing, and those who say who they are.
+    for metadata in [&[][..], &[("approve-actor", "user:root")]] {
+        let answers = join_all((0..100).map(|_| {
+            let mut client = AccessServiceClient::new(channel.clone());
+            let request = with_metadata(GetCallerRequest {}, metadata);
+            async move { client.get_caller(request).await.map(drop) }
+        }));
+        let limited = answers.await.iter().any(|answer| answer.as_ref().unwrap_err().code() == Code::ResourceExhausted);
+        assert!(limited, "{metadata:?}");
+    }
+    call(&known).await.unwrap();
 }
 
 #[tokio::test]

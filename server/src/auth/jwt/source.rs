@@ -51,7 +51,7 @@ struct Held {
 #[derive(Debug)]
 enum Origin {
     File(PathBuf),
-    Url(Fetcher),
+    Url(Box<Fetcher>),
 }
 
 /// An issuer's keys.
@@ -75,9 +75,10 @@ impl KeySource {
     pub(super) fn new(settings: &config::Jwt, clock: SharedClock) -> Result<Self, KeysError> {
         let origin = match (&settings.jwks_file, &settings.jwks_url) {
             (Some(file), _) => Origin::File(file.clone()),
-            (None, url) => {
-                Origin::Url(Fetcher::new(url.as_deref().unwrap_or_default(), settings.jwks_ca_file.as_deref())?)
-            }
+            (None, url) => Origin::Url(Box::new(Fetcher::new(
+                url.as_deref().unwrap_or_default(),
+                settings.jwks_ca_file.as_deref(),
+            )?)),
         };
         let source = Self {
             origin,

@@ -364,7 +364,7 @@ fn a_file_without_keys_is_refused_at_start() {
     let settings: config::Jwt =
         serde_json::from_value(json!({"issuer": ISSUER, "audience": "approve", "jwks_file": file})).unwrap();
     let clock: SharedClock = Arc::new(crate::clock::SystemClock);
-    let start = || Issuers::new(&[settings.clone()], Arc::clone(&clock)).map(drop).unwrap_err();
+    let start = || Issuers::new(std::slice::from_ref(&settings), Arc::clone(&clock)).map(drop).unwrap_err();
     assert!(matches!(start(), KeysError::File { .. }));
     std::fs::write(&file, "{}").unwrap();
     assert!(matches!(start(), KeysError::Malformed { .. }));
