@@ -96,7 +96,7 @@ pub struct SignedHead {
     /// When this was made, in whole milliseconds.
     #[serde(serialize_with = "millis")]
     pub create_time: Timestamp,
-    /// Ed25519 over [`message`](Self::message), in base64; empty without a key.
+    /// Ed25519 over what `approve/v1/audit.proto` says, in base64; empty without a key.
     pub signature: String,
     /// The key's id; empty without one.
     pub key_id: String,
