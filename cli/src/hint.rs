@@ -49,7 +49,9 @@ fn for_reason(reason: &Reason, error: &Error) -> Vec<String> {
         Reason::NotOwned => one("take it over with --adopt, or choose another name"),
         Reason::ExecutionAlreadyExists => one("choose another --name, or leave it out"),
         Reason::ExecutionNotFound => one("name it by its ARN, or name its workflow with --workflow"),
-        Reason::StoreUnavailable | Reason::ShuttingDown | Reason::AwsUnavailable => one("try again in a moment"),
+        Reason::IdentityUnavailable | Reason::StoreUnavailable | Reason::ShuttingDown | Reason::AwsUnavailable => {
+            one("try again in a moment")
+        }
         Reason::AwsDenied => one("the server's own AWS credentials lack a permission"),
         _ => Vec::new(),
     }

@@ -45,6 +45,8 @@ reasons! {
     PermissionMissing = "PERMISSION_MISSING",
     /// The caller has reached one of its limits. Metadata: `limit`.
     LimitExceeded = "LIMIT_EXCEEDED",
+    /// The keys of the caller's issuer can't be read now.
+    IdentityUnavailable = "IDENTITY_UNAVAILABLE",
     /// The store did not answer; nothing was changed.
     StoreUnavailable = "STORE_UNAVAILABLE",
     /// The server is draining.
