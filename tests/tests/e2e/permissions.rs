@@ -202,7 +202,9 @@ async fn what_is_not_seen_and_what_is_not_there_are_the_same() {
     let unknown = "apr_01zzzzzzzzzzzzzzzzzzzzzzzz";
     let hidden = world.ship.id.clone();
     let prefix = |id: &str| id[..id.len() - 1].to_owned();
-    let in_approvals = |path: &String| path.contains("ApprovalService/");
+    let without_id = ["StreamPendingApprovals", "ListApprovals", "CheckRule"];
+    let in_approvals =
+        |path: &String| path.contains("ApprovalService/") && !without_id.iter().any(|name| path.ends_with(name));
     let mut compared = 0;
     for path in methods().into_iter().filter(in_approvals) {
         for (hidden, unknown) in [(hidden.clone(), unknown.to_owned()), (prefix(&hidden), prefix(unknown))] {

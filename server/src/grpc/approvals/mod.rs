@@ -17,6 +17,7 @@ use approve_proto::v1::{
     StreamPendingApprovalsResponse, WithdrawVoteRequest, WithdrawVoteResponse,
     approval_service_server::ApprovalService,
 };
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
@@ -32,6 +33,9 @@ use crate::{
 
 /// How many approvals an ambiguous prefix names.
 const MAX_MATCHES: usize = 5;
+
+/// How long it takes to say that there is no such approval, to whoever does not see all. Longer than it takes to look.
+const UNSEEN: Duration = Duration::from_millis(25);
 
 /// What the service needs.
 pub(crate) struct Approvals {
@@ -186,8 +190,11 @@ impl ApprovalService for Approvals {
 impl Approvals {
     /// An approval by its id. One that the caller does not see is none.
     async fn seen(&self, caller: &Caller, id: &ApprovalId) -> Result<Arc<Approval>, ApiError> {
-        let approval = self.store.get(id).await?.filter(|approval| caller.may_on(Permission::View, approval));
-        approval.ok_or_else(|| ApiError::ApprovalNotFound(id.to_string()))
+        let begun = Instant::now();
+        match self.store.get(id).await?.filter(|approval| caller.may_on(Permission::View, approval)) {
+            Some(approval) => Ok(approval),
+            None => Err(not_found(caller, id.to_string(), begun).await),
+        }
     }
 
     /// Refuses what the caller may not do on an approval, or does not see.
@@ -203,13 +210,14 @@ impl Approvals {
 
     /// An approval by its id, or the beginning of it.
     async fn find(&self, caller: &Caller, text: &str) -> Result<Arc<Approval>, ApiError> {
+        let begun = Instant::now();
         let id = match text.parse::<ApprovalId>() {
             Ok(id) => id,
             Err(_) if ApprovalId::is_prefix(text) => {
                 let mut matches = self.matches(caller, text).await?;
                 match (matches.pop(), matches.is_empty()) {
                     (Some(only), true) => only,
-                    (None, _) => return Err(ApiError::ApprovalNotFound(text.to_owned())),
+                    (None, _) => return Err(not_found(caller, text.to_owned(), begun).await),
                     (Some(last), false) => {
                         matches.push(last);
                         let matches = matches.iter().map(ToString::to_string).collect();
@@ -253,4 +261,12 @@ impl Approvals {
         }
         Ok(found)
     }
+}
+
+/// There is none: said after the same time to whoever does not see all, so that it does not tell what is hidden.
+async fn not_found(caller: &Caller, id: String, begun: Instant) -> ApiError {
+    if !caller.may(Permission::View, Place::Everywhere) {
+        tokio::time::sleep_until(begun + UNSEEN).await;
+    }
+    ApiError::ApprovalNotFound(id)
 }
