@@ -1,7 +1,7 @@
 //! Who is calling, and what they may do.
 //!
 //! [`Authenticator`] turns what a call shows (a bearer token, a client certificate, or the caller's own word) into a
-//! [`Caller`] with grants; [`CallLimits`] keeps one caller from taking what is others'. `grpc/gate.rs` asks both once for
+//! [`Caller`] with grants; `CallLimits` keeps one caller from taking what is others'. `grpc/gate.rs` asks both once for
 //! every call; services ask the caller.
 
 mod asserted;
