@@ -1,0 +1,85 @@
+//! Why the server did not start, or did not stop well.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use crate::{
+    auth::{KeysError, TlsError, TokenError},
+    config::ConfigError,
+    store::StoreError,
+    telemetry::BadLevel,
+    workflows::ProvisionerError,
+};
+
+/// Why the server did not start, or did not stop well. Each has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The settings can't be used.
+    #[error("bad config")]
+    Config(#[from] ConfigError),
+    /// The log filter can't be used.
+    #[error("bad config")]
+    Level(#[from] BadLevel),
+    /// The keys of an issuer can't be used.
+    #[error("bad config")]
+    Keys(#[from] KeysError),
+    /// Certificates or keys of TLS can't be used.
+    #[error("bad config")]
+    Tls(#[from] TlsError),
+    /// No API token was made.
+    #[error("no token was made")]
+    Token(#[source] TokenError),
+    /// An address can't be bound.
+    #[error("cannot listen on {address}: choose another address ({flag}), or end the process that uses it")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The data folder can't be used.
+    #[error("cannot use the data folder {folder}")]
+    Store {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// The embedded Step Functions failed.
+    #[error("the embedded Step Functions failed")]
+    Local(#[source] std::io::Error),
+    /// The reference workflow can't be provisioned.
+    #[error("cannot provision the workflow")]
+    Provision(#[from] ProvisionerError),
+    /// Something else of the system failed.
+    #[error("{what}")]
+    System {
+        /// What was done.
+        what: &'static str,
+        /// Why it failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Stopping took too long, or a second signal came.
+    #[error("stopped before everything in hand was finished; nothing acknowledged is lost")]
+    StoppedEarly,
+}
+
+impl AppError {
+    /// The process's exit code: 3 config, 4 address, 5 data folder, 6 AWS, 7 stopped early, 1 anything else.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Level(_) | Self::Keys(_) | Self::Tls(_) => 3,
+            Self::Bind { .. } => 4,
+            Self::Store { .. } => 5,
+            Self::Local(_) | Self::Provision(_) => 6,
+            Self::StoppedEarly => 7,
+            Self::Token(_) | Self::System { .. } => 1,
+        }
+    }
+
+    pub(crate) fn system(what: &'static str) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Self {
+        move |source| Self::System { what, source }
+    }
+}

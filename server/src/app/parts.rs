@@ -1,0 +1,201 @@
+//! The parts: opened, started, and put behind a listener.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_config::SdkConfig;
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::Server;
+use tracing::warn;
+
+use super::{AppError, VERSION, load_tokens, open_store, ready::pid, running::Running};
+use crate::{
+    approval::Origin,
+    audit::{self, AdminEvent, Anchors, SigningKey},
+    auth::{self, ApiTokens, Authenticator},
+    clock::{SharedClock, SystemClock},
+    config::Config,
+    entropy::SystemEntropy,
+    grpc::{self, Access, Approvals, AuditCalls, Gate, WorkflowCalls},
+    provision::{Heartbeats, SdkControlPlane},
+    stepfunctions::{self, Sdk},
+    store::SharedStore,
+    telemetry::{
+        self,
+        metrics::{Metrics, SharedMetrics},
+    },
+    watch::Hub,
+    worker::{Worker, WorkerOptions},
+    workflows::{Provisioner, Workflows},
+};
+
+/// The longest metadata of a call: a token, and what is around it.
+const MAX_HEADER_BYTES: u32 = 32 * 1024;
+
+/// What everything else stands on.
+pub(super) struct Base {
+    pub(super) store: SharedStore,
+    pub(super) stepfunctions: stepfunctions::SharedStepFunctions,
+    pub(super) clock: SharedClock,
+    pub(super) provisioner: Arc<Provisioner>,
+    pub(super) tokens: Arc<ApiTokens>,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) key: Option<Arc<SigningKey>>,
+}
+
+impl Base {
+    pub(super) async fn open(config: &Config, aws: &SdkConfig) -> Result<Self, AppError> {
+        let in_folder = |source| AppError::Store { folder: config.data_dir.clone(), source };
+        let key = config.audit.signing_key()?.map(Arc::new);
+        let clock: SharedClock = Arc::new(SystemClock);
+        let store = open_store(config).await?;
+        let tokens = load_tokens(config, &store, &clock).await?;
+        let authenticator = Arc::new(Authenticator::new(config, Arc::clone(&tokens), Arc::clone(&clock))?);
+        let workflows = Arc::new(Workflows::load(&store).await.map_err(in_folder)?);
+        let stepfunctions: stepfunctions::SharedStepFunctions = Arc::new(Sdk::new(aws));
+        let provisioner = Arc::new(Provisioner {
+            store: Arc::clone(&store),
+            stepfunctions: Arc::clone(&stepfunctions),
+            control: Arc::new(SdkControlPlane::new(aws)),
+            clock: Arc::clone(&clock),
+            workflows,
+            heartbeats: Heartbeats { per_second: config.worker.heartbeats_per_second },
+            working: tokio::sync::Mutex::default(),
+        });
+        Ok(Self { store, stepfunctions, clock, provisioner, tokens, authenticator, key })
+    }
+
+    /// Begins to work: from here on tasks are taken.
+    pub(super) fn start(self, config: &Config) -> Parts {
+        let metrics = Arc::new(Metrics::default());
+        let hub = Hub::new(Arc::clone(&self.store));
+        let worker = Worker::start(
+            Arc::clone(&self.store),
+            self.stepfunctions,
+            Arc::clone(&self.clock),
+            Arc::new(SystemEntropy),
+            Arc::clone(&self.provisioner.workflows),
+            Arc::clone(&metrics),
+            WorkerOptions {
+                name: config.worker.name.clone().unwrap_or_else(|| format!("approve-server-{}", pid())),
+                min_polls: config.worker.min_polls,
+                max_polls: config.worker.max_polls,
+                heartbeats_per_second: config.worker.heartbeats_per_second,
+                deliveries_per_second: config.worker.deliveries_per_second,
+                deliveries: config.worker.deliveries,
+                detached_for: jiff::SignedDuration::from_secs(config.worker.detached_seconds.into()),
+            },
+        );
+        let Self { store, clock, provisioner, tokens, authenticator, key, .. } = self;
+        Parts { store, clock, provisioner, tokens, authenticator, hub, worker, metrics, key }
+    }
+}
+
+/// Everything but the listener.
+pub(super) struct Parts {
+    pub(super) store: SharedStore,
+    pub(super) clock: SharedClock,
+    pub(super) provisioner: Arc<Provisioner>,
+    pub(super) tokens: Arc<ApiTokens>,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) worker: Worker,
+    pub(super) metrics: SharedMetrics,
+    pub(super) key: Option<Arc<SigningKey>>,
+}
+
+impl Parts {
+    pub(super) async fn serve(
+        self,
+        config: &Config,
+        listener: TcpListener,
+        metrics: Option<TcpListener>,
+    ) -> Result<Running, AppError> {
+        let address =
+            listener.local_addr().map_err(|error| AppError::system("cannot tell the address")(error.into()))?;
+        let closing = CancellationToken::new();
+        let approvals = Approvals {
+            store: Arc::clone(&self.store),
+            hub: Arc::clone(&self.hub),
+            worker: self.worker.handle(),
+            clock: Arc::clone(&self.clock),
+            closing: closing.clone(),
+        };
+        let calls = TaskTracker::new();
+        let workflows = WorkflowCalls {
+            provisioner: Arc::clone(&self.provisioner),
+            worker: self.worker.handle(),
+            applies: calls.clone(),
+        };
+        let audit =
+            AuditCalls { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), key: self.key.clone() };
+        let access = Access { tokens: Arc::clone(&self.tokens) };
+        let (routes, health) = grpc::routes(access, approvals, workflows, audit)
+            .await
+            .map_err(|error| AppError::system("cannot serve reflection")(error.into()))?;
+        let hub_stop = CancellationToken::new();
+        let hub = TaskTracker::new();
+        hub.spawn({
+            let (hub, stop) = (Arc::clone(&self.hub), hub_stop.clone());
+            async move { hub.run(stop).await }
+        });
+        self.record_start(config).await?;
+        if let Some(anchors) = self.anchors(config) {
+            hub.spawn(anchors.run(hub_stop.clone()));
+        }
+        let gate = Gate::new(
+            Arc::clone(&self.authenticator),
+            &config.limits,
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+        );
+        hub.spawn({
+            let (authenticator, stop) = (Arc::clone(&self.authenticator), hub_stop.clone());
+            async move { authenticator.keep_fresh(stop).await }
+        });
+        let mut server = Server::builder();
+        if let Some(tls) = &config.tls {
+            server = auth::secure(server, tls, &config.limits)?;
+        }
+        let server = server
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+            .http2_max_header_list_size(Some(MAX_HEADER_BYTES))
+            .max_concurrent_streams(Some(config.limits.streams_per_connection))
+            .layer(gate)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(grpc::incoming(listener, &config.limits), closing.clone().cancelled_owned());
+        if let Some(metrics) = metrics {
+            hub.spawn(telemetry::http::serve(metrics, Arc::clone(&self.metrics), hub_stop.clone()));
+        }
+        hub.close();
+        calls.spawn(async move {
+            if let Err(error) = server.await {
+                warn!(error = &error as &dyn std::error::Error, "serving ended");
+            }
+        });
+        calls.close();
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        Ok(Running { parts: self, scheme, address, closing, calls, hub_stop, hub, health })
+    }
+}
+
+impl Parts {
+    async fn record_start(&self, config: &Config) -> Result<(), AppError> {
+        let roles = serde_json::to_string(&(&config.auth, &config.role))
+            .map_err(|error| AppError::system("cannot write the config down")(error.into()))?;
+        let started = AdminEvent::ServerStarted { version: VERSION.to_owned(), roles_sha256: audit::Hash::of(&roles) };
+        let recorded = self.store.record(Origin::system("server"), None, None, started, self.clock.now()).await;
+        recorded.map_err(|source| AppError::Store { folder: config.data_dir.clone(), source })
+    }
+
+    fn anchors(&self, config: &Config) -> Option<Anchors> {
+        Some(Anchors {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            key: self.key.clone(),
+            file: config.audit.anchor_file.clone()?,
+            interval: Duration::from_secs(config.audit.anchor_interval_seconds.into()),
+        })
+    }
+}
