@@ -15,6 +15,7 @@ mod limits;
 mod localstack;
 mod logs;
 mod main_job;
+mod own_request;
 mod people;
 mod permissions;
 mod provisioning;
