@@ -66,7 +66,7 @@ async fn main() -> anyhow::Result<()> {
         println!("{name:<27}{:>10.1?}", begun.elapsed() / 100);
     }
     let begun = Instant::now();
-    let page = store.pending_at(*store.head().borrow(), None, 500).await?.len();
+    let page = store.pending_at(*store.head().borrow(), None, 500).await?.approvals.len();
     println!("snapshot's first {page:<10}{:>10.1?}", begun.elapsed());
     store.close().await?;
     Ok(())

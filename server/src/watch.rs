@@ -242,18 +242,17 @@ impl Subscription {
             State::Snapshot { as_of, after } => {
                 let (as_of, after) = (*as_of, after.clone());
                 let page = self.hub.store.pending_at(as_of, after, PAGE).await.map_err(WatchError::Store)?;
-                let last = page.last().map(|approval| approval.id.clone());
-                let ended = page.len() < PAGE;
                 let mut updates: Vec<_> = page
+                    .approvals
                     .into_iter()
                     .filter(|approval| self.matches(approval))
                     .map(|approval| Update::Upserted { approval, resume: None })
                     .collect();
-                if ended {
+                if page.next.is_some() {
+                    self.state = State::Snapshot { as_of, after: page.next };
+                } else {
                     self.state = State::Changes { cursor: as_of, synced: true };
                     updates.push(Update::Synced(as_of));
-                } else {
-                    self.state = State::Snapshot { as_of, after: last };
                 }
                 Ok(updates)
             }

@@ -384,14 +384,9 @@ pub trait Store: Send + Sync + 'static {
     /// The newest revision that readers can see; changes as it does, also where no approval does.
     fn head(&self) -> watch::Receiver<Revision>;
 
-    /// Approvals that were PENDING at `as_of`, as they were then, by id, strictly after `after`, `limit` at most. Fewer
-    /// than `limit` only at the end.
-    async fn pending_at(
-        &self,
-        as_of: Revision,
-        after: Option<ApprovalId>,
-        limit: usize,
-    ) -> Result<Vec<Arc<Approval>>, StoreError>;
+    /// Approvals that were PENDING at `as_of`, as they were then, by id, strictly after `after`, `limit` at most. A page
+    /// is short where inputs are long.
+    async fn pending_at(&self, as_of: Revision, after: Option<ApprovalId>, limit: usize) -> Result<Page, StoreError>;
 
     /// Changes strictly after a revision, oldest first, `limit` at most; empty when there are none yet.
     async fn changes_after(&self, revision: Revision, limit: usize) -> Result<Changes, StoreError>;

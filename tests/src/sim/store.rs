@@ -186,12 +186,7 @@ impl Store for FragileStore {
         self.head.clone()
     }
 
-    async fn pending_at(
-        &self,
-        as_of: Revision,
-        after: Option<ApprovalId>,
-        limit: usize,
-    ) -> Result<Vec<Arc<Approval>>, StoreError> {
+    async fn pending_at(&self, as_of: Revision, after: Option<ApprovalId>, limit: usize) -> Result<Page, StoreError> {
         self.read(|store| async move { store.pending_at(as_of, after, limit).await }).await
     }
 

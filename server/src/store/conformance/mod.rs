@@ -276,12 +276,13 @@ pub(crate) async fn changes(store: &SharedStore, mut after: Revision, piece: usi
 /// All that was pending at a revision, in pieces.
 async fn pending_at(store: &SharedStore, as_of: Revision, piece: usize) -> Vec<Arc<Approval>> {
     let mut all: Vec<Arc<Approval>> = Vec::new();
+    let mut after = None;
     loop {
-        let after = all.last().map(|approval| approval.id.clone());
-        let some = store.pending_at(as_of, after, piece).await.unwrap();
-        let end = some.len() < piece;
-        all.extend(some);
-        if end {
+        let page = store.pending_at(as_of, after, piece).await.unwrap();
+        assert!(page.approvals.len() <= piece);
+        all.extend(page.approvals);
+        after = page.next;
+        if after.is_none() {
             return all;
         }
     }

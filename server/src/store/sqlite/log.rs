@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     approval::{Approval, ApprovalId, Status},
-    store::{Change, Changes, Revision, StoreError},
+    store::{Change, Changes, Page, Revision, StoreError},
 };
 
 pub(super) const OLDEST: &str = "SELECT value FROM meta WHERE key = 'oldest_revision'";
@@ -60,11 +60,12 @@ pub(super) fn changes_after(connection: &Connection, revision: Revision, limit: 
     Ok(Changes::Some(changes))
 }
 
-pub(super) const PENDING_NOW: &str = "SELECT id, number, revision FROM approvals
-    WHERE status = 'PENDING' AND id > ?1 AND number <= ?3 ORDER BY id LIMIT ?2";
+pub(super) const PENDING_NOW: &str = "SELECT a.id, a.number, a.revision, e.state, r.request, r.input
+    FROM approvals a JOIN events e ON e.revision = a.revision JOIN requests r ON r.approval = a.number
+    WHERE a.status = 'PENDING' AND a.id > ?1 AND a.number <= ?3 ORDER BY a.id LIMIT ?2";
 
 /// Few are final since a revision that is asked for: they are sorted, where the planner would rather walk all ids.
-pub(super) const FINAL_SINCE: &str = "SELECT id, number, revision FROM approvals INDEXED BY approvals_final
+pub(super) const FINAL_SINCE: &str = "SELECT id, number FROM approvals INDEXED BY approvals_final
     WHERE status <> 'PENDING' AND revision > ?4 AND id > ?1 AND number <= ?3 ORDER BY id LIMIT ?2";
 
 pub(super) const FIRST_EVENT: &str =
@@ -78,33 +79,77 @@ pub(super) fn pending_at(
     as_of: Revision,
     after: Option<&ApprovalId>,
     limit: usize,
-) -> Result<Vec<Arc<Approval>>, StoreError> {
-    let mut found = Vec::new();
+) -> Result<Page, StoreError> {
+    let after = after.map_or("", |id| id.as_str());
     let youngest = youngest_at(connection, as_of)?;
-    let mut after = after.map_or(String::new(), |id| id.as_str().to_owned());
-    while found.len() < limit {
-        let piece = limit - found.len();
-        let mut candidates = candidates(connection, PENDING_NOW, params![after, sql_limit(piece), youngest])?;
-        candidates.extend(self::candidates(
-            connection,
-            FINAL_SINCE,
-            params![after, sql_limit(piece), youngest, as_of],
-        )?);
-        candidates.sort_unstable();
-        // Beyond the piece there may be gaps between the ids.
-        candidates.truncate(piece);
-        let Some((last, ..)) = candidates.last() else { break };
-        after.clone_from(last);
-        for (_, number, revision) in candidates {
-            let then = if revision <= as_of { revision } else { as_of };
-            let Some((revision, state)) = rows::state_at(connection, number, then)? else { continue };
-            let approval = Fixed::of(connection, number)?.with(revision, &state)?;
-            if approval.status == Status::Pending {
-                found.push(approval);
-            }
+    let piece = params![after, sql_limit(limit), youngest];
+    let since = final_since(connection, params![after, sql_limit(limit), youngest, as_of])?;
+    let mut since = since.into_iter().peekable();
+
+    let mut page = Piece { limit, as_of, seen: 0, bytes: 0, approvals: Vec::new(), last: None };
+    let mut statement = connection.prepare_cached(PENDING_NOW).map_err(failed)?;
+    let mut rows = statement.query(piece).map_err(failed)?;
+    let mut now = rows.next().map_err(failed)?;
+    while !page.is_full() {
+        let id = now.map(|row| text(row, 0)).transpose()?;
+        // Both come by id: what is final by now in its place among what is pending.
+        if let Some((earlier, number)) = since.next_if(|(final_id, _)| id.is_none_or(|id| final_id.as_str() < id)) {
+            page.take(connection, &earlier, number)?;
+            continue;
+        }
+        let (Some(row), Some(id)) = (now, id) else { break };
+        let revision: Revision = row.get(2).map_err(failed)?;
+        if revision <= as_of {
+            page.push(rows::pending(row)?);
+        } else {
+            let number = row.get(1).map_err(failed)?;
+            page.take(connection, id, number)?;
+        }
+        now = rows.next().map_err(failed)?;
+    }
+    page.end()
+}
+
+/// A page as it fills.
+struct Piece {
+    limit: usize,
+    as_of: Revision,
+    seen: usize,
+    bytes: usize,
+    approvals: Vec<Arc<Approval>>,
+    /// The last one that was looked at, whether it was pending or not.
+    last: Option<ApprovalId>,
+}
+
+impl Piece {
+    fn is_full(&self) -> bool {
+        self.seen == self.limit || self.bytes > MAX_PIECE_BYTES
+    }
+
+    /// Looks for an approval as it was.
+    fn take(&mut self, connection: &Connection, id: &str, number: i64) -> Result<(), StoreError> {
+        let Some((revision, state)) = rows::state_at(connection, number, self.as_of)? else {
+            self.seen += 1;
+            self.last = Some(rows::parse_id(id)?);
+            return Ok(());
+        };
+        self.push(Fixed::of(connection, number)?.with(revision, &state)?);
+        Ok(())
+    }
+
+    fn push(&mut self, approval: Arc<Approval>) {
+        self.seen += 1;
+        self.last = Some(approval.id.clone());
+        if approval.status == Status::Pending {
+            self.bytes += approval.input.len();
+            self.approvals.push(approval);
         }
     }
-    Ok(found)
+
+    fn end(self) -> Result<Page, StoreError> {
+        let next = if self.is_full() { self.last } else { None };
+        Ok(Page { approvals: self.approvals, next })
+    }
 }
 
 /// The number of the youngest approval that there was at a revision, or more. Numbers are in the order of creation, so
@@ -124,12 +169,8 @@ fn youngest_at(connection: &Connection, as_of: Revision) -> Result<i64, StoreErr
     Ok(there)
 }
 
-fn candidates(
-    connection: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-) -> Result<Vec<(String, i64, Revision)>, StoreError> {
-    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
-    let rows = statement.query_map(params, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).map_err(failed)?;
+fn final_since(connection: &Connection, params: impl rusqlite::Params) -> Result<Vec<(String, i64)>, StoreError> {
+    let mut statement = connection.prepare_cached(FINAL_SINCE).map_err(failed)?;
+    let rows = statement.query_map(params, |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
     rows.collect::<Result<_, _>>().map_err(failed)
 }

@@ -219,12 +219,7 @@ impl Store for SqliteStore {
         self.head.clone()
     }
 
-    async fn pending_at(
-        &self,
-        as_of: Revision,
-        after: Option<ApprovalId>,
-        limit: usize,
-    ) -> Result<Vec<Arc<Approval>>, StoreError> {
+    async fn pending_at(&self, as_of: Revision, after: Option<ApprovalId>, limit: usize) -> Result<Page, StoreError> {
         self.readers.read(move |connection| log::pending_at(connection, as_of, after.as_ref(), limit)).await
     }
 

@@ -73,6 +73,12 @@ fn stored(row: &Row<'_>) -> Result<Stored, StoreError> {
     Ok(Stored { number, due, approval: Arc::new(approval) })
 }
 
+/// One of a snapshot: its columns begin with id, number, revision, state, request and input.
+pub(super) fn pending(row: &Row<'_>) -> Result<Arc<Approval>, StoreError> {
+    let (revision, input) = (row.get(2).map_err(failed)?, row.get(5).map_err(failed)?);
+    decode_approval(parse_id(text(row, 0)?)?, revision, text(row, 3)?, decode(text(row, 4)?)?, input).map(Arc::new)
+}
+
 /// A column that holds text, without a copy.
 pub(super) fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, StoreError> {
     let value = row.get_ref(column).map_err(failed)?;
