@@ -15,8 +15,13 @@ mod conformance;
 mod due;
 mod events;
 mod filter;
+mod job;
+mod recording;
 pub mod sqlite;
+mod tables;
 mod tail;
+mod tokens;
+mod transaction;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -63,6 +68,16 @@ pub enum StoreError {
     /// It is shutting down.
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+
+    fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Corrupt(Box::new(error))
+    }
 }
 
 /// A task that was taken, and is to be kept.

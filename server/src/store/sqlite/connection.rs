@@ -99,7 +99,7 @@ fn private_file(path: &Path) -> Result<File, StoreError> {
 }
 
 pub(super) fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
-    StoreError::Unavailable(Box::new(error))
+    StoreError::unavailable(error)
 }
 
 /// What an error of SQLite's means.

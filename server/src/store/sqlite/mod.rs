@@ -9,12 +9,11 @@ mod list;
 mod log;
 mod read;
 mod readers;
-mod recording;
 mod rows;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod tokens;
-mod transaction;
 mod writer;
 
 use std::{
@@ -31,13 +30,13 @@ use tokio::sync::{mpsc, watch};
 use self::{
     connection::unavailable,
     readers::Readers,
-    transaction::Transaction,
-    writer::{Ask, Job, Writer},
+    tables::SqliteTables,
+    writer::{Write, Writer},
 };
 use super::{
     Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
     Exported, HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Store, StoreError, WorkflowRecord,
-    tail::Tail,
+    job::Ask, tail::Tail, transaction::Transaction,
 };
 use crate::{
     approval::{Approval, ApprovalId, Command, Origin},
@@ -68,7 +67,7 @@ impl Default for Options {
 /// The embedded store.
 pub struct SqliteStore {
     /// `None` once it is closing.
-    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    queue: Mutex<Option<mpsc::Sender<Write>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     readers: Readers,
     tail: Arc<Tail>,
@@ -97,7 +96,7 @@ impl SqliteStore {
         let (head, seen) = watch::channel(newest);
         let (queue, jobs) = mpsc::channel(options.queue.max(1));
         let writer = Writer {
-            connection,
+            tables: SqliteTables(connection),
             tail: tail.clone(),
             head,
             refusals: Arc::default(),
@@ -117,7 +116,7 @@ impl SqliteStore {
     /// Has the writer do something, and waits until it is on disk.
     async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
-        F: FnMut(&mut Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&mut Transaction<'_, SqliteTables>) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,
     {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
@@ -197,7 +196,7 @@ impl Store for SqliteStore {
         event: AdminEvent,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let record = move |transaction: &mut Transaction<'_>| {
+        let record = move |transaction: &mut Transaction<'_, SqliteTables>| {
             transaction.record(&origin, workflow.as_deref(), approval.as_ref(), &event, at)
         };
         self.write(record).await

@@ -12,16 +12,9 @@ use crate::{
         Revision, StoreError,
         codec::{decode, decode_approval},
         due::DueTimes,
+        tables::Stored,
     },
 };
-
-/// An approval, and what its row knows beside.
-#[derive(Debug, Clone)]
-pub(super) struct Stored {
-    pub(super) number: i64,
-    pub(super) due: DueTimes,
-    pub(super) approval: Arc<Approval>,
-}
 
 macro_rules! stored_where {
     ($condition:literal) => {

@@ -11,12 +11,13 @@ use futures::future::join_all;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Options, SqliteStore, connection::DATABASE, events, list, log, read, recording, rows, transaction};
+use super::{Options, SqliteStore, connection::DATABASE, events, list, log, read, rows, tables};
 use crate::{
     approval::Status,
     store::{
         Changes, ExportRange, Exported, Filter, ListQuery, Order, SharedStore, Store, StoreError,
         conformance::{Bed, changes, conformance, created, done, head, history, record, reject, seconds, task},
+        transaction::Transaction,
     },
 };
 
@@ -91,12 +92,12 @@ fn no_statement_looks_at_every_row() {
         read::DUE_TIMERS,
         read::NEXT_DELIVERY,
         read::COUNT_WORKFLOW,
-        transaction::TOKEN,
-        transaction::KEY,
-        recording::NUMBER,
-        transaction::PRUNE_KEYS,
-        transaction::SET_HEARTBEAT,
-        transaction::SET_DETACHED,
+        tables::TOKEN,
+        tables::KEY,
+        tables::NUMBER,
+        tables::PRUNE_KEYS,
+        tables::SET_HEARTBEAT,
+        tables::SET_DETACHED,
     ];
     let both = [list::BY_EXECUTION, list::BY_LABEL, list::BY_WORKFLOW, list::BY_STATUS, list::BY_ID];
     for sql in single.into_iter().chain(both.into_iter().flatten()) {
@@ -178,9 +179,8 @@ async fn a_commit_is_flushed() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path());
     let pragmas = store.write(|transaction| {
-        let read = |name| {
-            transaction.connection().pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
-        };
+        let read =
+            |name| transaction.tables.0.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
         Ok(["journal_mode", "synchronous", "foreign_keys"].map(|name| read(name).unwrap()))
     });
     // 2 is FULL: the log is flushed at every commit, not at checkpoints alone.
@@ -257,7 +257,7 @@ async fn hold(store: &Arc<SqliteStore>) -> (mpsc::Sender<()>, tokio::task::JoinH
     let (begun, has_begun) = tokio::sync::oneshot::channel();
     let (mut begun, store) = (Some(begun), store.clone());
     let holding = tokio::spawn(async move {
-        let job = move |_: &mut transaction::Transaction<'_>| {
+        let job = move |_: &mut Transaction<'_, tables::SqliteTables>| {
             if let Some(begun) = begun.take() {
                 begun.send(()).unwrap();
             }
@@ -273,7 +273,7 @@ async fn hold(store: &Arc<SqliteStore>) -> (mpsc::Sender<()>, tokio::task::JoinH
 /// Writes `broken` in the midst of admissions, all in one transaction; the outcomes.
 async fn with_others(
     store: &Arc<SqliteStore>,
-    mut broken: impl FnMut(&mut transaction::Transaction<'_>) -> Result<(), StoreError> + Send + 'static,
+    mut broken: impl FnMut(&mut Transaction<'_, tables::SqliteTables>) -> Result<(), StoreError> + Send + 'static,
 ) -> (Vec<Result<i64, StoreError>>, Result<(), StoreError>) {
     let (release, holding) = hold(store).await;
     let admit = |number| {
@@ -306,7 +306,7 @@ async fn a_broken_write_fails_alone() {
     let folder = TempDir::new().unwrap();
     let store = Arc::new(open(folder.path()));
     let (others, broken) = with_others(&store, |transaction| {
-        transaction.connection().execute("INSERT INTO meta VALUES ('half', 1)", []).unwrap();
+        transaction.tables.0.execute("INSERT INTO meta VALUES ('half', 1)", []).unwrap();
         Err(StoreError::Unavailable("broken".into()))
     })
     .await;
@@ -315,7 +315,7 @@ async fn a_broken_write_fails_alone() {
     revisions.sort_unstable();
     assert_eq!(revisions, (1..=10).collect::<Vec<_>>());
     let half = store.write(|transaction| {
-        Ok(transaction.connection().query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, i64>(0)).unwrap())
+        Ok(transaction.tables.0.query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, i64>(0)).unwrap())
     });
     assert_eq!(half.await.unwrap(), 0);
 }
@@ -326,7 +326,7 @@ async fn a_failed_commit_fails_everybody_and_leaves_nothing() {
     let store = Arc::new(open(folder.path()));
     let (others, broken) = with_others(&store, |transaction| {
         let broken = "PRAGMA defer_foreign_keys = ON; INSERT INTO requests VALUES (99, '', '')";
-        transaction.connection().execute_batch(broken).unwrap();
+        transaction.tables.0.execute_batch(broken).unwrap();
         Ok(())
     })
     .await;
@@ -380,8 +380,8 @@ async fn what_is_pruned_is_not_passed_over() {
     for number in 0..5 {
         created(&shared, task(number)).await;
     }
-    let prune = |transaction: &mut transaction::Transaction<'_>| {
-        let connection = transaction.connection();
+    let prune = |transaction: &mut Transaction<'_, tables::SqliteTables>| {
+        let connection = &transaction.tables.0;
         connection.execute("INSERT INTO meta VALUES ('oldest_revision', 3)", []).unwrap();
         let hash = "INSERT INTO meta SELECT 'oldest_hash', hash FROM events WHERE revision = 3";
         connection.execute(hash, []).unwrap();

@@ -3,32 +3,27 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use serde_json::value::RawValue;
-
 use super::connection::failed;
-use crate::{
-    approval::Principal,
-    audit::AdminEvent,
-    store::{ApiTokenRecord, StoreError},
-};
+use crate::store::{ApiTokenRecord, StoreError};
 
 const COLUMNS: &str = "digest, name, grants, seal, created, created_by, expires, revoked";
 
-/// Keeps a token, unless one of its name is alive; whether it did.
-pub(super) fn put(connection: &Connection, token: &ApiTokenRecord) -> Result<bool, StoreError> {
+/// Whether a token of this name is alive.
+pub(super) fn lives(connection: &Connection, name: &str, now: i64) -> Result<bool, StoreError> {
     const ALIVE: &str = "SELECT count(*) FROM api_tokens WHERE name = ?1 AND revoked IS NULL AND expires > ?2";
-    let now = token.created.as_millisecond();
     let alive: i64 = connection
         .prepare_cached(ALIVE)
-        .and_then(|mut statement| statement.query_row(params![token.name, now], |row| row.get(0)))
+        .and_then(|mut statement| statement.query_row(params![name, now], |row| row.get(0)))
         .map_err(failed)?;
-    if alive > 0 {
-        return Ok(false);
-    }
+    Ok(alive > 0)
+}
+
+/// Keeps a token, in place of the one with its digest.
+pub(super) fn put(connection: &Connection, token: &ApiTokenRecord) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "INSERT INTO api_tokens (digest, name, grants, seal, created, created_by, expires, revoked)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)",
+            "INSERT OR REPLACE INTO api_tokens (digest, name, grants, seal, created, created_by, expires, revoked)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .and_then(|mut statement| {
             statement.execute(params![
@@ -36,55 +31,20 @@ pub(super) fn put(connection: &Connection, token: &ApiTokenRecord) -> Result<boo
                 token.name,
                 token.grants,
                 token.seal,
-                now,
+                token.created.as_millisecond(),
                 token.created_by.as_str(),
                 token.expires.as_millisecond(),
+                token.revoked.map(Timestamp::as_millisecond),
             ])
         })
-        .map_err(failed)?;
-    Ok(true)
+        .map(drop)
+        .map_err(failed)
 }
 
 /// The newest token of a name.
 pub(super) fn newest(connection: &Connection, name: &str) -> Result<Option<ApiTokenRecord>, StoreError> {
     let newest = format!("SELECT {COLUMNS} FROM api_tokens WHERE name = ?1 ORDER BY created DESC LIMIT 1");
     Ok(select(connection, &newest, [name])?.pop())
-}
-
-/// Writes when a token was revoked.
-pub(super) fn revoke(connection: &Connection, token: &ApiTokenRecord) -> Result<(), StoreError> {
-    let at = token.revoked.map(Timestamp::as_millisecond);
-    connection
-        .prepare_cached("UPDATE api_tokens SET revoked = ?2 WHERE digest = ?1")
-        .and_then(|mut statement| statement.execute(params![token.digest, at]))
-        .map(drop)
-        .map_err(failed)
-}
-
-/// For the record: it was made.
-pub(super) fn created(token: &ApiTokenRecord) -> Result<AdminEvent, StoreError> {
-    let grants: Vec<&RawValue> = serde_json::from_str(&token.grants).map_err(corrupt)?;
-    let scopes = grants.iter().map(|grant| grant.get().to_owned()).collect();
-    Ok(AdminEvent::TokenCreated {
-        token: id(token),
-        principal: principal(token)?,
-        scopes,
-        expires: Some(token.expires),
-    })
-}
-
-/// For the record: it was revoked.
-pub(super) fn revoked(token: &ApiTokenRecord) -> Result<AdminEvent, StoreError> {
-    Ok(AdminEvent::TokenRevoked { token: id(token), principal: principal(token)? })
-}
-
-fn principal(token: &ApiTokenRecord) -> Result<Principal, StoreError> {
-    format!("service:{}", token.name).parse().map_err(corrupt)
-}
-
-/// Tells tokens of the same name apart, and says nothing of the secret.
-fn id(token: &ApiTokenRecord) -> String {
-    token.digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// All of them, by name, newest first.
@@ -107,7 +67,7 @@ fn select(
 }
 
 fn read(row: &Row<'_>) -> Result<ApiTokenRecord, StoreError> {
-    let time = |millis: i64| Timestamp::from_millisecond(millis).map_err(corrupt);
+    let time = |millis: i64| Timestamp::from_millisecond(millis).map_err(StoreError::corrupt);
     let created_by: String = row.get(5).map_err(failed)?;
     Ok(ApiTokenRecord {
         digest: row.get(0).map_err(failed)?,
@@ -115,12 +75,8 @@ fn read(row: &Row<'_>) -> Result<ApiTokenRecord, StoreError> {
         grants: row.get(2).map_err(failed)?,
         seal: row.get(3).map_err(failed)?,
         created: time(row.get(4).map_err(failed)?)?,
-        created_by: created_by.try_into().map_err(corrupt)?,
+        created_by: created_by.try_into().map_err(StoreError::corrupt)?,
         expires: time(row.get(6).map_err(failed)?)?,
         revoked: row.get::<_, Option<i64>>(7).map_err(failed)?.map(time).transpose()?,
     })
-}
-
-fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
-    StoreError::Corrupt(Box::new(error))
 }

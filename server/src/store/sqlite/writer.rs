@@ -3,78 +3,29 @@
 
 use std::{fs::File, sync::Arc, thread::JoinHandle};
 
-use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::{
     connection::{failed, unavailable},
     rows,
-    transaction::{Transaction, Written},
+    tables::SqliteTables,
 };
 use crate::{
     audit::Refusals,
-    store::{Revision, StoreError, tail::Tail},
+    store::{
+        Revision, StoreError,
+        job::{Ask, Job, RolledBack},
+        tail::Tail,
+        transaction::{Transaction, Written},
+    },
 };
 
-/// A write that waits, or is being carried out.
-pub(super) trait Job: Send {
-    /// Carries it out and keeps its outcome. May be called again after a rollback. An error after something was written
-    /// is returned, to be rolled back; one before is the job's own.
-    fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), StoreError>;
-
-    /// Answers with the outcome that was kept, or with what became of the transaction.
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
-}
-
-/// A job that is a function, and whoever waits for it.
-pub(super) struct Ask<F, T> {
-    work: F,
-    outcome: Option<Result<T, StoreError>>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<F, T> Ask<F, T> {
-    pub(super) fn new(work: F) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
-        let (reply, answer) = oneshot::channel();
-        (Self { work, outcome: None, reply }, answer)
-    }
-}
-
-impl<F, T> Job for Ask<F, T>
-where
-    F: FnMut(&mut Transaction<'_>) -> Result<T, StoreError> + Send,
-    T: Send,
-{
-    fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), StoreError> {
-        let before = transaction.changes_made();
-        let outcome = (self.work)(transaction);
-        match outcome {
-            Err(error) if transaction.is_broken() || transaction.changes_made() != before => Err(error),
-            outcome => {
-                self.outcome = Some(outcome);
-                Ok(())
-            }
-        }
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let outcome = match committed {
-            Ok(()) => self.outcome.unwrap_or(Err(StoreError::Closed)),
-            Err(error) => Err(error),
-        };
-        // Whoever asked may be gone; what was written stays written.
-        let _ = self.reply.send(outcome);
-    }
-}
-
-/// A transaction that failed, told to everybody who was in it.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the transaction was rolled back")]
-struct RolledBack(#[source] Arc<StoreError>);
+/// A write of this store.
+pub(super) type Write = Box<dyn Job<SqliteTables>>;
 
 /// What the writer's thread owns.
 pub(super) struct Writer {
-    pub(super) connection: Connection,
+    pub(super) tables: SqliteTables,
     pub(super) tail: Arc<Tail>,
     pub(super) head: watch::Sender<Revision>,
     pub(super) refusals: Arc<Refusals>,
@@ -92,28 +43,28 @@ enum Failure {
 
 impl Writer {
     /// Starts the thread. It ends when every sender of the queue is gone and the queue is empty.
-    pub(super) fn start(self, queue: mpsc::Receiver<Box<dyn Job>>) -> Result<JoinHandle<()>, StoreError> {
+    pub(super) fn start(self, queue: mpsc::Receiver<Write>) -> Result<JoinHandle<()>, StoreError> {
         std::thread::Builder::new().name("store-writer".to_owned()).spawn(|| self.run(queue)).map_err(unavailable)
     }
 
-    fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+    fn run(mut self, mut queue: mpsc::Receiver<Write>) {
         let mut batch = Vec::with_capacity(self.max_batch);
         while queue.blocking_recv_many(&mut batch, self.max_batch) > 0 {
             self.carry_out(&mut batch);
         }
         if self.refusals.has_counted() {
-            let (job, _) = Ask::new(|transaction: &mut Transaction<'_>| transaction.close_refusals());
+            let (job, _) = Ask::new(|transaction: &mut Transaction<'_, _>| transaction.close_refusals());
             // A failure is logged; there is nobody left to tell.
             let _ = self.commit(&mut [Box::new(job)]);
         }
-        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+        if let Err(error) = self.tables.0.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::warn!(%error, "the store's log was not merged into its file; the next start will do it");
         }
-        drop(self.connection);
+        drop(self.tables);
         drop(self.lock);
     }
 
-    fn carry_out(&mut self, batch: &mut Vec<Box<dyn Job>>) {
+    fn carry_out(&mut self, batch: &mut Vec<Write>) {
         match self.commit(batch) {
             Ok(()) => batch.drain(..).for_each(|job| job.answer(Ok(()))),
             // One job may not fail the others: each for itself.
@@ -131,13 +82,13 @@ impl Writer {
     }
 
     /// One transaction. After it, the head is what the file says, whatever happened.
-    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+    fn commit(&mut self, batch: &mut [Write]) -> Result<(), Failure> {
         let outcome = self.try_commit(batch);
         if let Err(Failure::Job(error) | Failure::Transaction(error)) = &outcome {
             let error: &dyn std::error::Error = error;
             tracing::warn!(error, writes = batch.len(), "a transaction was rolled back");
-            if !self.connection.is_autocommit() {
-                let _ = self.connection.execute_batch("ROLLBACK");
+            if !self.tables.0.is_autocommit() {
+                let _ = self.tables.0.execute_batch("ROLLBACK");
             }
         }
         let Written { head, changes, refusals } = outcome?;
@@ -147,10 +98,10 @@ impl Writer {
         Ok(())
     }
 
-    fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Written, Failure> {
+    fn try_commit(&mut self, batch: &mut [Write]) -> Result<Written, Failure> {
         self.control("BEGIN IMMEDIATE")?;
-        let head = rows::chain_head(&self.connection).map_err(Failure::Transaction)?;
-        let mut transaction = Transaction::new(&self.connection, head, self.refusals.clone());
+        let head = rows::chain_head(&self.tables.0).map_err(Failure::Transaction)?;
+        let mut transaction = Transaction::new(&mut self.tables, head, self.refusals.clone());
         for job in batch.iter_mut() {
             job.run(&mut transaction).map_err(Failure::Job)?;
         }
@@ -160,7 +111,7 @@ impl Writer {
     }
 
     fn control(&self, sql: &str) -> Result<(), Failure> {
-        let ran = self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        let ran = self.tables.0.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
         ran.map(drop).map_err(|error| Failure::Transaction(failed(error)))
     }
 }

@@ -3,24 +3,18 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, params};
 
 use super::{
-    connection::{failed, unavailable},
-    rows::{self, BY_ID},
+    StoreError,
+    tables::{EventRow, Tables},
     transaction::Transaction,
 };
 use crate::{
     approval::{ApprovalId, Origin, Principal, Via},
     audit::{AdminEvent, Attempt, ChainHead, Described, Record, Repeated, Subject},
-    store::StoreError,
 };
 
-pub(super) const NUMBER: &str = "SELECT number FROM approvals WHERE id = ?1";
-const APPEND: &str = "INSERT INTO events (revision, approval, at, actor, on_behalf_of, hash, record, state)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-
-impl Transaction<'_> {
+impl<T: Tables> Transaction<'_, T> {
     /// Records an event: the next link of the chain.
     pub(super) fn append(
         &mut self,
@@ -32,11 +26,20 @@ impl Transaction<'_> {
         state: Option<&str>,
     ) -> Result<(), StoreError> {
         let revision = self.head.revision + 1;
-        let record = Record { revision, at, subject, origin, what }.to_text().map_err(unavailable)?;
+        let record = Record { revision, at, subject, origin, what }.to_text().map_err(StoreError::unavailable)?;
         let hash = self.head.hash.then(&record);
         let actor = (origin.via != Via::System).then_some(origin.by.as_str());
         let behalf = origin.on_behalf_of.as_ref().map(Principal::as_str);
-        self.run(APPEND, params![revision, number, at.as_millisecond(), actor, behalf, hash.bytes(), record, state])?;
+        self.tables.append(EventRow {
+            revision,
+            number,
+            at: at.as_millisecond(),
+            actor,
+            on_behalf_of: behalf,
+            hash,
+            record: &record,
+            state,
+        })?;
         self.head = ChainHead { revision, hash };
         Ok(())
     }
@@ -54,9 +57,9 @@ impl Transaction<'_> {
         if let Some(attempt) = event.attempt(approval) {
             return self.refuse_of(workflow, &attempt, origin, at);
         }
-        let number = approval.map(|id| self.number_of(id)).transpose()?.flatten();
+        let number = approval.map(|id| self.tables.number_of(id)).transpose()?.flatten();
         let subject = Subject { approval, workflow, rule: None };
-        self.append(number, subject, origin, at, &event.describe().map_err(unavailable)?, None)
+        self.append(number, subject, origin, at, &event.describe().map_err(StoreError::unavailable)?, None)
     }
 
     /// Records an attempt that was refused, or counts it. What the server itself tries and can't is no attempt: it finds
@@ -83,7 +86,7 @@ impl Transaction<'_> {
             return Ok(());
         }
         let approval = match &attempt.approval {
-            Some(id) => rows::find(self.connection, BY_ID, [id.as_str()])?,
+            Some(id) => self.tables.by_id(id)?,
             None => None,
         };
         let mut subject = Subject { approval: attempt.approval.as_ref(), workflow, rule: None };
@@ -98,11 +101,6 @@ impl Transaction<'_> {
             self.append(None, Subject::default(), &origin, until, &what, None)?;
         }
         Ok(())
-    }
-
-    fn number_of(&self, id: &ApprovalId) -> Result<Option<i64>, StoreError> {
-        let mut statement = self.connection.prepare_cached(NUMBER).map_err(failed)?;
-        statement.query_row([id.as_str()], |row| row.get(0)).optional().map_err(failed)
     }
 
     /// Records all refusals that were counted only.
