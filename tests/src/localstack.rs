@@ -1,6 +1,7 @@
-//! LocalStack: a Step Functions that is not ours, to check against.
+//! LocalStack: a Step Functions that is not ours, to check against; and cfn-lint, which is installed beside it.
 
 use std::{
+    ffi::OsStr,
     net::TcpListener,
     path::{Path, PathBuf},
 };
@@ -9,8 +10,9 @@ use tempfile::TempDir;
 
 use crate::{
     aws, binaries,
+    cli::Output,
     process::{Process, command},
-    wait::wait_for,
+    wait::{wait_for, within},
 };
 
 /// How often another port is tried, should somebody take the one that was found free.
@@ -22,7 +24,7 @@ pub struct LocalStack {
     _process: Process,
     url: String,
     python: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl LocalStack {
@@ -49,7 +51,7 @@ impl LocalStack {
                 client.list_state_machines().send().await.is_ok().then_some(true)
             });
             if ready.await {
-                return Self { _process: process, url, python: venv.join("bin/python"), _folder: folder };
+                return Self { _process: process, url, python: venv.join("bin/python"), folder };
             }
             eprintln!("LocalStack ended at once:\n{}", process.stderr());
         }
@@ -64,6 +66,33 @@ impl LocalStack {
     /// Its URL.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What cfn-lint says of CloudFormation templates, its remarks and warnings too: nothing, and it succeeds, if there is
+    /// nothing to say.
+    pub async fn lint(&self, templates: &[PathBuf]) -> Output {
+        let templates = templates.iter().map(|path| path.as_os_str());
+        let program = self.python.with_file_name("cfn-lint");
+        let args = [program.as_os_str()].into_iter().chain(["--include-checks", "I", "--"].map(OsStr::new));
+        self.run(args.chain(templates).collect()).await
+    }
+
+    /// Deploys a CloudFormation template; the stack's outputs are on stdout as JSON.
+    pub async fn deploy(&self, stack: &str, template: &Path) -> Output {
+        let script = binaries::repository().join("tests/localstack/deploy.py");
+        self.run(vec![script.as_os_str(), self.url.as_ref(), stack.as_ref(), template.as_os_str()]).await
+    }
+
+    async fn run(&self, args: Vec<&OsStr>) -> Output {
+        let mut command = tokio::process::Command::from(command(&self.python, self.folder.path()));
+        let run = command.args(&args).kill_on_drop(true).output();
+        let output = within("the end of the program", run).await.unwrap();
+        Output {
+            args: args.join(OsStr::new(" ")).to_string_lossy().into_owned(),
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
     }
 }
 

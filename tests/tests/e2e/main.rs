@@ -8,6 +8,7 @@ mod bad_requests;
 mod bare_input;
 mod cli_identity;
 mod cli_rules;
+mod cloudformation;
 mod health_reflection;
 mod identity;
 mod lifecycle;

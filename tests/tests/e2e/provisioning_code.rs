@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::main_job::execution_ended;
 
 /// Waits until an approval is listed, and approves it.
-async fn approve_next(cli: &Cli, title: &str) {
+pub(crate) async fn approve_next(cli: &Cli, title: &str) {
     let id = approve_tests::wait_for(title, async || {
         let listed = cli.json(&["list"]).await;
         let found = listed.as_array().unwrap().iter().find(|approval| approval["title"] == title)?;
