@@ -33,7 +33,7 @@ type Metadata = Vec<(&'static str, String)>;
 
 pub(crate) async fn measure(calls: usize, report: &mut Report) {
     let plain = {
-        let mut setup = Setup::start().await;
+        let mut setup = Setup::start("").await;
         let id = setup.make_pending(1).await.remove(0).id;
         let actor = vec![("approve-actor", "user:ana".to_owned())];
         let channel = setup.server.channel().await;

@@ -1,43 +1,150 @@
-//! The floor of a call: a tonic server, in a process of its own, whose Decide does nothing.
+//! The floor of calls and streams: a tonic server, in a process of its own, whose Decide does nothing, and whose stream
+//! tells bytes that it was given.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
 
 use approve_proto::v1::{
-    Approval, DecideRequest, DecideResponse, GetApprovalRequest, GetApprovalResponse, ListApprovalsRequest,
-    ListApprovalsResponse, StreamPendingApprovalsRequest, StreamPendingApprovalsResponse,
-    approval_service_server::{ApprovalService, ApprovalServiceServer},
+    Approval, DecideRequest, DecideResponse, approval_service_server::ApprovalService,
+    approval_service_server::ApprovalServiceServer,
 };
 use approve_tests::{
     process::{Process, command},
     wait_for,
 };
+use futures::{StreamExt as _, future::BoxFuture, stream};
+use prost::bytes::Bytes;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, codegen::BoxStream, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    codegen::{BoxStream, Service, http},
+    server::{Grpc, NamedService, ServerStreamingService, UnaryService},
+    transport::{Channel, Server},
+};
+use tonic_prost::ProstCodec;
+
+use crate::raw::{self, RawCodec, STREAM};
+
+const LOAD: &str = "/approve.v1.ApprovalService/Load";
+const PUBLISH: &str = "/approve.v1.ApprovalService/Publish";
+
+/// What a stream tells.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Load {
+    /// To whoever opens one: so often…
+    #[prost(uint64, tag = "1")]
+    pub(crate) count: u64,
+    /// …this message…
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) message: Bytes,
+    /// …and this one. After it, `message` for each [`Floor::publish`].
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) last: Bytes,
+}
 
 struct Empty;
 
 #[tonic::async_trait]
 impl ApprovalService for Empty {
-    async fn stream_pending_approvals(
-        &self,
-        _: Request<StreamPendingApprovalsRequest>,
-    ) -> Result<Response<BoxStream<StreamPendingApprovalsResponse>>, Status> {
-        Err(Status::unimplemented(""))
-    }
-
     async fn decide(&self, _: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
         Ok(Response::new(DecideResponse { approval: Some(Approval::default()), revision: 0 }))
     }
+}
 
-    async fn get_approval(&self, _: Request<GetApprovalRequest>) -> Result<Response<GetApprovalResponse>, Status> {
-        Err(Status::unimplemented(""))
+/// What the streams share.
+struct Feed {
+    load: Mutex<Load>,
+    published: watch::Sender<u64>,
+}
+
+impl Feed {
+    fn load(&self) -> Load {
+        self.load.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn list_approvals(
-        &self,
-        _: Request<ListApprovalsRequest>,
-    ) -> Result<Response<ListApprovalsResponse>, Status> {
-        Err(Status::unimplemented(""))
+    fn stream(&self) -> BoxStream<Bytes> {
+        let Load { count, message, last } = self.load();
+        let first = message.clone();
+        let snapshot = (0..count).map(move |_| Ok(first.clone())).chain([Ok(last)]);
+        let mut published = self.published.subscribe();
+        let seen = *published.borrow_and_update();
+        let live = stream::unfold((published, seen, message), |(mut published, seen, message)| async move {
+            published.wait_for(|count| *count > seen).await.ok()?;
+            Some((Ok(message.clone()), (published, seen + 1, message)))
+        });
+        Box::pin(stream::iter(snapshot).chain(live))
+    }
+}
+
+#[derive(Clone)]
+struct FloorService {
+    feed: Arc<Feed>,
+    calls: ApprovalServiceServer<Empty>,
+}
+
+impl NamedService for FloorService {
+    const NAME: &'static str = "approve.v1.ApprovalService";
+}
+
+impl Service<http::Request<Body>> for FloorService {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let feed = Method(self.feed.clone());
+        match request.uri().path() {
+            STREAM => Box::pin(async move { Ok(Grpc::new(RawCodec).server_streaming(feed, request).await) }),
+            PUBLISH => Box::pin(async move { Ok(Grpc::new(RawCodec).unary(feed, request).await) }),
+            LOAD => Box::pin(async move {
+                let codec = ProstCodec::<Load, Load>::default();
+                Ok(Grpc::new(codec).max_decoding_message_size(usize::MAX).unary(feed, request).await)
+            }),
+            _ => self.calls.call(request),
+        }
+    }
+}
+
+struct Method(Arc<Feed>);
+
+impl ServerStreamingService<Bytes> for Method {
+    type Response = Bytes;
+    type ResponseStream = BoxStream<Bytes>;
+    type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, _: Request<Bytes>) -> Self::Future {
+        let stream = self.0.stream();
+        Box::pin(async { Ok(Response::new(stream)) })
+    }
+}
+
+impl UnaryService<Bytes> for Method {
+    type Response = Bytes;
+    type Future = BoxFuture<'static, Result<Response<Bytes>, Status>>;
+
+    fn call(&mut self, _: Request<Bytes>) -> Self::Future {
+        self.0.published.send_modify(|count| *count += 1);
+        Box::pin(async { Ok(Response::new(Bytes::new())) })
+    }
+}
+
+impl UnaryService<Load> for Method {
+    type Response = Load;
+    type Future = BoxFuture<'static, Result<Response<Load>, Status>>;
+
+    fn call(&mut self, request: Request<Load>) -> Self::Future {
+        *self.0.load.lock().unwrap_or_else(PoisonError::into_inner) = request.into_inner();
+        Box::pin(async { Ok(Response::new(Load::default())) })
     }
 }
 
@@ -45,13 +152,10 @@ impl ApprovalService for Empty {
 pub(crate) async fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("http://{}", listener.local_addr().unwrap());
+    let feed = Arc::new(Feed { load: Mutex::default(), published: watch::Sender::new(0) });
+    let service = FloorService { feed, calls: ApprovalServiceServer::new(Empty) };
     let incoming = TcpListenerStream::new(listener);
-    Server::builder()
-        .tcp_nodelay(true)
-        .add_service(ApprovalServiceServer::new(Empty))
-        .serve_with_incoming(incoming)
-        .await
-        .unwrap();
+    Server::builder().tcp_nodelay(true).add_service(service).serve_with_incoming(incoming).await.unwrap();
 }
 
 /// A running floor.
@@ -69,5 +173,15 @@ impl Floor {
         let process = Process::spawn("floor", command, folder.path());
         let url = wait_for("the floor's URL", async || process.stdout().strip_suffix('\n').map(str::to_owned)).await;
         Self { _process: process, _folder: folder, url }
+    }
+
+    /// Says what streams that are opened from here on tell.
+    pub(crate) async fn load(&self, load: Load) {
+        raw::call(&raw::connect(&self.url).await, LOAD, &load).await;
+    }
+
+    /// Tells all streams the message.
+    pub(crate) async fn publish(channel: &Channel) {
+        raw::call(channel, PUBLISH, &()).await;
     }
 }

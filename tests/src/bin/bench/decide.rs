@@ -1,0 +1,136 @@
+//! Decisions, durable before they are answered, next to empty calls and to the disk's own time.
+
+use std::{
+    fs::File,
+    io::{Seek as _, Write as _},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use approve_client::proto::{DecideRequest, Decision, approval_service_client::ApprovalServiceClient};
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+
+use crate::{
+    floor::Floor,
+    raw,
+    report::{Report, Rounds, median, millis, percentile},
+    setup::Setup,
+};
+
+/// Calls in flight for each connection, at most.
+const PER_CONNECTION: usize = 16;
+/// Decisions of a round, for each that is in flight; within bounds.
+const EACH: usize = 32;
+const BOUNDS: (usize, usize) = (200, 4_096);
+/// What a decision may take more than a flush, where it is alone.
+const MORE_THAN_FLUSH: f64 = 0.150;
+
+/// How many at once it takes to tell how it grows.
+const CURVE: [usize; 7] = [1, 4, 16, 32, 64, 128, 256];
+
+pub(crate) async fn measure(concurrency: &[usize], rounds: usize, report: &mut Report) {
+    let floor = Floor::start().await;
+    let setup = Setup::start("").await;
+    for at_once in concurrency {
+        let count = (at_once * EACH).clamp(BOUNDS.0, BOUNDS.1);
+        let mut rates = Rounds::default();
+        let (mut alone, mut flushes) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let approvals = setup.make_pending(count).await;
+            let ids: Arc<[String]> = approvals.iter().map(|approval| approval.id.clone()).collect();
+            if *at_once == 1 {
+                flushes.push(millis(percentile(&mut flush_times(setup.server.folder(), count), 50)));
+            }
+            let (decisions, mut times) = rate(setup.server.url(), *at_once, ids.clone()).await;
+            setup.settled(&approvals).await;
+            let (empty, _) = rate(&floor.url, *at_once, ids).await;
+            rates.push(decisions, empty);
+            alone.push(millis(percentile(&mut times, 50)));
+        }
+        let figure = rates.report(report, format!("Decide, {at_once} at once"), "/s", "empty calls /s");
+        if *at_once == 64 {
+            figure.ratio_at_least(0.4);
+        }
+        if *at_once == 1 {
+            let (alone, flush) = (median(alone), median(flushes));
+            let figure = report.add("Decide, one at a time, p50", alone, "ms");
+            figure.floor("flush of 4 KiB, ms", flush, alone / flush).at_most(flush + MORE_THAN_FLUSH);
+        }
+    }
+}
+
+/// How the rate grows with what is in flight. The votes are not the last ones, so that nothing is delivered meanwhile.
+pub(crate) async fn curve(setup: &Setup, ids: &[String], report: &mut Report) {
+    let floor = Floor::start().await;
+    for at_once in CURVE {
+        let count = (at_once * EACH).clamp(BOUNDS.0, ids.len());
+        let ids: Arc<[String]> = ids[..count].into();
+        let (decisions, _) = rate(setup.server.url(), at_once, ids.clone()).await;
+        let (empty, _) = rate(&floor.url, at_once, ids).await;
+        let curve = ("Decide", "calls in flight", "/s");
+        report.point(curve, "Decide", (at_once as f64, decisions));
+        report.point(curve, "empty call", (at_once as f64, empty));
+    }
+}
+
+/// Calls per second, and what each took; each id is decided once.
+pub(crate) async fn rate(url: &str, concurrency: usize, ids: Arc<[String]>) -> (f64, Vec<Duration>) {
+    let channels = raw::connections(url, concurrency.div_ceil(PER_CONNECTION).min(16)).await;
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut workers = JoinSet::new();
+    let run = fresh();
+    let started = Instant::now();
+    for worker in 0..concurrency {
+        let mut client = ApprovalServiceClient::new(channels[worker % channels.len()].clone());
+        let (ids, next) = (ids.clone(), next.clone());
+        workers.spawn(async move {
+            let mut times = Vec::new();
+            while let Some(id) = ids.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let started = Instant::now();
+                decide(&mut client, id, run).await;
+                times.push(started.elapsed());
+            }
+            times
+        });
+    }
+    let times = workers.join_all().await.concat();
+    (ids.len() as f64 / started.elapsed().as_secs_f64(), times)
+}
+
+/// Votes for it. `run` makes it another vote than the one before.
+pub(crate) async fn decide(client: &mut ApprovalServiceClient<Channel>, id: &str, run: u64) {
+    let request = DecideRequest {
+        approval_id: id.to_owned(),
+        decision: Decision::Approve.into(),
+        comment: format!("looks right, {run:016x}"),
+        request_id: format!("{run:016x}-{id}"),
+        ..DecideRequest::default()
+    };
+    client.decide(raw::request(request)).await.unwrap();
+}
+
+/// Of no other run.
+pub(crate) fn fresh() -> u64 {
+    rand::random()
+}
+
+/// One durable write: what a page of the store's log costs on this disk. Like that log, the file has its length already.
+fn flush_times(folder: &Path, count: usize) -> Vec<Duration> {
+    let mut file = File::create(folder.join("flush")).unwrap();
+    let page = [7; 4_096];
+    file.write_all(&page.repeat(count)).unwrap();
+    file.sync_all().unwrap();
+    file.rewind().unwrap();
+    let flush = |_| {
+        let started = Instant::now();
+        file.write_all(&page).unwrap();
+        file.sync_data().unwrap();
+        started.elapsed()
+    };
+    (0..count).map(flush).collect()
+}
