@@ -44,8 +44,9 @@ pub struct Options {
     /// Fixes ids and tokens; made up when absent.
     pub seed: Option<u64>,
     /// Keeps the state: every call is written there before it is applied, and a start goes on from there. In memory
-    /// only, when absent. It grows with each call; it is for one process at a time, and for the options that it was
-    /// made with. Changes of the clock are not kept.
+    /// only, when absent. It is rewritten whenever the calls outgrow the state, so its size stays within a few times that
+    /// of the state. It is for one process at a time (a file beside it, `….lock`, keeps others out), and for the options
+    /// that it was made with. Changes of the clock are not kept.
     pub data_file: Option<PathBuf>,
     /// Faults from the start; more by `POST /_sfn-local/faults`.
     pub faults: FaultPlan,
@@ -147,8 +148,14 @@ impl Server {
         let (journal, recorded) = Journal::open(&path, &engine).map_err(unusable)?;
         engine.seed = recorded.seed;
         let time = |millis| Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MIN);
-        let began = recorded.calls.first().map_or_else(Timestamp::now, |(at, _)| time(*at));
-        let mut shared = Shared::new(Engine::new(engine, began), faults, behaviour);
+        let engine = match &recorded.snapshot {
+            Some(text) => Engine::restore(engine, text).map_err(|error| unusable(JournalError::State(error)))?,
+            None => {
+                let began = recorded.calls.first().map_or_else(Timestamp::now, |(at, _)| time(*at));
+                Engine::new(engine, began)
+            }
+        };
+        let mut shared = Shared::new(engine, faults, behaviour);
         for (at, call) in &recorded.calls {
             http::replay(&shared, time(*at), call);
         }

@@ -95,7 +95,14 @@ impl Shared {
         // Nothing may move the engine past the time on record before the call is applied.
         let now = self.with_core(|core| *core.pinned.insert(core.clock.now().max(core.engine.now())));
         let outcome = journal.append(now.as_millisecond(), entry()).map(|()| act());
-        self.with_core(|core| core.pinned = None);
+        self.with_core(|core| {
+            core.pinned = None;
+            if journal.is_due()
+                && let Err(error) = journal.compact(&core.engine)
+            {
+                tracing::warn!(%error, "the data file cannot be compacted, and goes on growing");
+            }
+        });
         outcome.map_err(|error| ApiError::new("InternalFailure", format!("The data file cannot be written: {error}")))
     }
 

@@ -89,6 +89,14 @@ impl Rule {
 }
 
 impl Test {
+    /// The path that it compares with, if it does.
+    pub(crate) fn operand_path(&self) -> Option<&Path> {
+        match self {
+            Self::Compare { operand: Operand::Path(path), .. } => Some(path),
+            _ => None,
+        }
+    }
+
     fn matches(&self, variable: &Path, scope: &Scope<'_>) -> Result<bool, Failure> {
         if let Self::IsPresent(expected) = self {
             return Ok(variable.find(scope).is_some() == *expected);

@@ -25,7 +25,7 @@ impl Severity {
 pub struct Diagnostic {
     /// Whether it is refused for this.
     pub severity: Severity,
-    /// Stable code, e.g. `SCHEMA_VALIDATION_FAILED` or `MISSING_TRANSITION_TARGET`.
+    /// One of the codes that AWS lists, e.g. `SCHEMA_VALIDATION_FAILED` or `NO_DOLLAR`.
     pub code: &'static str,
     /// What is wrong, naming the field.
     pub message: String,
@@ -36,11 +36,23 @@ pub struct Diagnostic {
 pub(crate) const SCHEMA: &str = "SCHEMA_VALIDATION_FAILED";
 pub(crate) const TRANSITION: &str = "MISSING_TRANSITION_TARGET";
 pub(crate) const DUPLICATE: &str = "DUPLICATE_STATE_NAME";
+pub(crate) const RESOURCE: &str = "INVALID_RESOURCE";
+pub(crate) const STATE_NAME: &str = "INVALID_STATE_NAME";
+pub(crate) const NO_END: &str = "MISSING_END_STATE";
+pub(crate) const EMPTY: &str = "MISSING_DESCRIPTION";
+/// Warnings.
+pub(crate) const NO_DOLLAR: &str = "NO_DOLLAR";
+pub(crate) const NO_PATH: &str = "NO_PATH";
+pub(crate) const STATIC_RESULT: &str = "PASS_RESULT_IS_STATIC";
 pub(crate) const NOT_JSON: &str = "INVALID_JSON_DESCRIPTION";
 
 impl Diagnostic {
     pub(crate) fn error(code: &'static str, location: impl Into<String>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, code, message: message.into(), location: location.into() }
+    }
+
+    pub(crate) fn warning(code: &'static str, location: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, code, message: message.into(), location: location.into() }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    diagnostic::{Diagnostic, SCHEMA, TRANSITION},
+    diagnostic::{Diagnostic, NO_END, SCHEMA, TRANSITION},
     model::{Graph, Kind, State, Transition},
     template::Template,
 };
@@ -104,7 +104,7 @@ pub(crate) fn check(graph: &Graph, location: &str, diagnostics: &mut Vec<Diagnos
     }
     if !graph.states.iter().zip(&reached).any(|(state, reached)| *reached && state.is_terminal()) {
         diagnostics.push(Diagnostic::error(
-            TRANSITION,
+            NO_END,
             format!("{location}/States"),
             "No terminal state (End, Succeed or Fail) can be reached from StartAt.",
         ));

@@ -44,6 +44,17 @@ impl Call {
         }
         self.function.apply(arguments, random)
     }
+
+    /// Shows every path in it, those of calls within it, too.
+    pub(crate) fn paths<'c>(&'c self, show: &mut dyn FnMut(&'c Path)) {
+        for argument in &self.arguments {
+            match argument {
+                Argument::Literal(_) => {}
+                Argument::Path(path) => show(path),
+                Argument::Call(call) => call.paths(show),
+            }
+        }
+    }
 }
 
 struct Parser<'a> {

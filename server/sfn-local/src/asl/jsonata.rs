@@ -44,6 +44,8 @@ pub(crate) struct Reads {
     all_states: bool,
     /// Function names that are called.
     functions: BTreeSet<String>,
+    /// Names that the expression itself gives a value: by `:=`, or as parameters of a function.
+    own: BTreeSet<String>,
 }
 
 /// Whether `text` is meant as an expression. One with a delimiter at one end only is a wrong one, no text.
@@ -76,6 +78,13 @@ impl Expression {
             return Err(wrong(&format!("$states has no field '{unknown}', only {}", STATES.join(", "))));
         }
         Ok(Self { text: source.to_owned(), field: field.to_owned(), ast, reads })
+    }
+
+    /// The state machine's variables that it reads, as far as can be seen.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
+        let Reads { variables, functions, own, .. } = &self.reads;
+        let foreign = |name: &&String| !name.is_empty() && !functions.contains(*name) && !own.contains(*name);
+        variables.iter().filter(foreign).map(String::as_str)
     }
 
     /// Whether it reads that field of `$states`, as far as can be seen.
@@ -195,6 +204,12 @@ impl Reads {
                 if let Some(name) = node.get("Function").and_then(|call| call.get("name")).and_then(Value::as_str) {
                     self.functions.insert(name.to_owned());
                     self.variables.insert(name.to_owned());
+                }
+                if let Some(Value::Array(parameters)) = node.get("Lambda").and_then(|lambda| lambda.get("params")) {
+                    self.own.extend(parameters.iter().filter_map(Value::as_str).map(str::to_owned));
+                }
+                if let Some(bind) = node.get("Binary").filter(|binary| binary["op"] == "ColonEqual") {
+                    self.own.extend(bind["lhs"]["Variable"].as_str().map(str::to_owned));
                 }
                 if let Some(Value::Array(steps)) = node.get("Path").and_then(|path| path.get("steps")) {
                     let variable = steps.first().and_then(|step| step.get("node")?.get("Variable")?.as_str());

@@ -20,8 +20,10 @@ mod parse_errors;
 mod parse_fields;
 mod parse_states;
 mod path;
+mod references;
 mod template;
 mod variables;
+mod warnings;
 
 pub(crate) use self::{
     choice::timestamp,
@@ -44,4 +46,10 @@ pub use self::{
 #[must_use]
 pub fn validate(definition: &str) -> Vec<Diagnostic> {
     Definition::parse(definition).err().unwrap_or_default()
+}
+
+/// What is legal in `definition` but probably not what was meant: literals that look like paths.
+#[must_use]
+pub fn warnings(definition: &str) -> Vec<Diagnostic> {
+    warnings::warnings(definition)
 }

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    diagnostic::{DUPLICATE, Diagnostic, NOT_JSON, SCHEMA, TRANSITION},
+    diagnostic::{DUPLICATE, Diagnostic, EMPTY, NOT_JSON, STATE_NAME, TRANSITION},
     graph,
     model::{Data, Definition, Graph, Kind, Paths, QueryLanguage, State, Transition},
     parse_errors::retriers,
@@ -23,7 +23,7 @@ impl Definition {
     /// Compiles `text`, or reports everything wrong with it in document order.
     pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
         if text.trim().is_empty() {
-            return Err(vec![Diagnostic::error(SCHEMA, "", "Definition must be a valid JSON object")]);
+            return Err(vec![Diagnostic::error(EMPTY, "", "Definition must be a valid JSON object")]);
         }
         let root: Value =
             serde_json::from_str(text).map_err(|error| vec![Diagnostic::error(NOT_JSON, "", error.to_string())])?;
@@ -89,7 +89,7 @@ pub(crate) fn parse_graph(fields: &mut Fields<'_>, names: &mut HashSet<String>) 
         let location = format!("{}/{name}", fields.at("States"));
         if name.chars().count() > MAX_STATE_NAME {
             let message = format!("State name must not be longer than {MAX_STATE_NAME} characters");
-            fields.diagnostics().push(Diagnostic::error(SCHEMA, location.as_str(), message));
+            fields.diagnostics().push(Diagnostic::error(STATE_NAME, location.as_str(), message));
         }
         if !names.insert(name.clone()) {
             let message = format!("State name '{name}' is used more than once in the state machine");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     choice::timestamp,
+    diagnostic::{Diagnostic, RESOURCE},
     jsonata::is_expression,
     model::{Choice, FailText, Kind, Map, PathField, QueryLanguage, Seconds, WaitFor},
     parse::{StateReader, parse_graph},
@@ -17,14 +18,13 @@ impl StateReader<'_> {
         fields.require(&["Resource"]);
         let resource = fields.string("Resource")?;
         if !crate::engine::is_activity_arn(resource) {
-            fields.error(
-                "Resource",
-                format!(
-                    "The resource provided {resource} is not recognized. The value is not a valid resource ARN, or the \
-                     resource is not available in this region. This engine runs activities \
-                     (arn:aws:states:<region>:<account>:activity:<name>) only"
-                ),
+            let message = format!(
+                "The resource provided {resource} is not recognized. The value is not a valid resource ARN, or the \
+                 resource is not available in this region. This engine runs activities \
+                 (arn:aws:states:<region>:<account>:activity:<name>) only"
             );
+            let location = fields.at("Resource");
+            fields.diagnostics().push(Diagnostic::error(RESOURCE, location, message));
         }
         let timeout = fields.seconds("TimeoutSeconds", "TimeoutSecondsPath", (1, MAX_SECONDS));
         let heartbeat = fields.seconds("HeartbeatSeconds", "HeartbeatSecondsPath", (1, MAX_SECONDS));

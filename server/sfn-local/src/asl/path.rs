@@ -62,6 +62,14 @@ impl Path {
         &self.text
     }
 
+    /// The variable that it reads, if it does.
+    pub(crate) fn variable(&self) -> Option<&str> {
+        match &self.root {
+            Root::Variable(name) => Some(name),
+            Root::Input | Root::Context => None,
+        }
+    }
+
     /// The failure of a field whose path leads nowhere.
     pub(crate) fn not_found(&self, field: Option<&str>, scope: &Scope<'_>) -> Failure {
         let field = field.map(|field| format!(" specified for the field '{field}'")).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::eval::Failure;
@@ -10,19 +11,22 @@ use super::eval::Failure;
 const MAX_ASSIGNED: usize = 262_144;
 /// The most bytes of JSON in all variables of an execution.
 const MAX_STORED: usize = 10 * 1024 * 1024;
+/// What the parser of JSON takes.
+const MAX_NESTING: usize = 127;
 const MAX_NAME: usize = 80;
 /// What `$states` stands for cannot be assigned.
 const RESERVED: &str = "states";
 
 /// The variables that a state sees: its own scope's and those around it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Variables {
     values: BTreeMap<String, Variable>,
     bytes: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Variable {
+    #[serde(with = "crate::json::text")]
     value: Value,
     bytes: usize,
 }
@@ -58,6 +62,9 @@ impl Variables {
 /// The new values in the result of an `Assign`, checked against the limits; `stored` is what the execution has already.
 pub(crate) fn assigned(result: Value, stored: usize) -> Result<Assigned, Failure> {
     let Value::Object(fields) = result else { return Ok(Vec::new()) };
+    if fields.values().any(|value| !is_shallow(value, MAX_NESTING)) {
+        return Err(Failure::runtime("The variables in the Assign field are nested too deeply."));
+    }
     let assigned: Assigned = fields
         .into_iter()
         .map(|(name, value)| {
@@ -76,6 +83,15 @@ pub(crate) fn assigned(result: Value, stored: usize) -> Result<Assigned, Failure
         return Err(limit("variables of the execution", MAX_STORED));
     }
     Ok(assigned)
+}
+
+/// Whether it has no more levels than `levels`.
+fn is_shallow(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(items) => levels > 0 && items.iter().all(|item| is_shallow(item, levels - 1)),
+        Value::Object(fields) => levels > 0 && fields.values().all(|field| is_shallow(field, levels - 1)),
+        _ => true,
+    }
 }
 
 /// Why a variable cannot have this name.

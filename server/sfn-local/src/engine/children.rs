@@ -16,6 +16,9 @@ use crate::{
     json::Json,
 };
 
+/// The most iterations of an inline Map that run at once, whatever MaxConcurrency says.
+const MAX_ITERATIONS: usize = 40;
+
 impl Run<'_> {
     pub(crate) fn start_parallel(&mut self, id: BranchId, graphs: &[Arc<Graph>], input: &Json) -> Result<(), Failure> {
         let started = self.record(id, EventDetail::ParallelStateStarted);
@@ -95,7 +98,7 @@ impl Run<'_> {
             let last = self.branch(id).map_or(0, |branch| branch.last_event);
             return self.join(id, state, last);
         }
-        for _ in 0..concurrency.min(items.len()) {
+        for _ in 0..concurrency.min(MAX_ITERATIONS).min(items.len()) {
             let after = self.branch(id).map_or(0, |branch| branch.last_event);
             self.start_iteration(id, state, map, after);
         }

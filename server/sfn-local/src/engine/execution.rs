@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{
     history::{Event, EventDetail},
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// How an execution stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum ExecutionStatus {
     Running,
@@ -47,10 +48,10 @@ impl ExecutionStatus {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct ExecutionId(pub(crate) u64);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct BranchId(pub(crate) u32);
 
 /// The branch that runs the machine's own states.
@@ -73,6 +74,8 @@ pub(crate) struct Execution {
     pub(crate) next_branch: u32,
     /// The machine's own TimeoutSeconds.
     pub(crate) timeout: Option<TimerKey>,
+    /// Its machine is being deleted: it ends before its next state.
+    pub(crate) doomed: bool,
     /// Every token ever made for it, so that they go when it goes.
     pub(crate) tokens: Vec<Arc<str>>,
 }
@@ -99,7 +102,7 @@ pub(crate) struct Branch {
     pub(crate) inherited: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Parent {
     pub(crate) branch: BranchId,
     pub(crate) index: usize,
@@ -108,7 +111,7 @@ pub(crate) struct Parent {
 }
 
 /// What a branch waits for.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Waiting {
     Nothing,
     Task(Arc<str>),
@@ -117,7 +120,7 @@ pub(crate) enum Waiting {
 }
 
 /// The progress of a Parallel or a Map.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Children {
     pub(crate) results: Vec<Option<Json>>,
     pub(crate) open: Vec<BranchId>,

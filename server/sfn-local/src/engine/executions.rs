@@ -66,13 +66,13 @@ pub struct ExecutionSummary {
 
 #[derive(Debug, Default)]
 pub(crate) struct Executions {
-    last: u64,
-    by_id: HashMap<ExecutionId, Box<Execution>>,
-    by_arn: HashMap<Arc<str>, ExecutionId>,
+    pub(super) last: u64,
+    pub(super) by_id: HashMap<ExecutionId, Box<Execution>>,
+    pub(super) by_arn: HashMap<Arc<str>, ExecutionId>,
     /// In the order they started.
-    by_machine: BTreeMap<Arc<str>, BTreeSet<ExecutionId>>,
+    pub(super) by_machine: BTreeMap<Arc<str>, BTreeSet<ExecutionId>>,
     /// In the order they ended.
-    closed: VecDeque<ExecutionId>,
+    pub(super) closed: VecDeque<ExecutionId>,
 }
 
 impl Executions {
@@ -96,6 +96,15 @@ impl Executions {
     pub(super) fn any_runs(&self, machine_arn: &str) -> bool {
         let mut ids = self.by_machine.get(machine_arn).into_iter().flatten();
         ids.any(|id| self.get(*id).is_some_and(|execution| execution.status == ExecutionStatus::Running))
+    }
+
+    /// From now on those of the machine that run end before their next state.
+    pub(super) fn doom(&mut self, machine_arn: &str) {
+        for id in self.by_machine.get(machine_arn).into_iter().flatten() {
+            if let Some(execution) = self.by_id.get_mut(id) {
+                execution.doomed = true;
+            }
+        }
     }
 
     fn insert(&mut self, execution: Execution) -> ExecutionId {
@@ -161,6 +170,7 @@ impl Engine {
             branches: BTreeMap::new(),
             next_branch: 1,
             timeout: None,
+            doomed: false,
             tokens: Vec::new(),
         });
         if let (Some(seconds), Some(execution)) = (timeout_seconds, self.executions.running(id)) {

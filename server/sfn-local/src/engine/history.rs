@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{asl::Kind, json::Json};
 
 /// One entry of an execution's history. Its id is its place in the list, from 1.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// When it happened, to the millisecond.
     pub time: Timestamp,
@@ -19,7 +20,7 @@ pub struct Event {
 }
 
 /// An error name and its explanation, either of which may be absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reported {
     /// At most 256 characters.
     pub error: Option<Arc<str>>,
@@ -28,7 +29,7 @@ pub struct Reported {
 }
 
 /// The type of a state, as it shows in event names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum StateType {
     Task,
@@ -42,7 +43,7 @@ pub enum StateType {
 }
 
 /// What happened, with the details that AWS gives.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum EventDetail {
     ExecutionStarted { input: Json, role_arn: Arc<str> },

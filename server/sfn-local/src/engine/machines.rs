@@ -199,13 +199,14 @@ impl Engine {
         self.machine(arn).map(StateMachine::summary)
     }
 
-    /// DeleteStateMachine. Running executions go on, and the machine is being deleted until they have ended. Deleting
-    /// what does not exist is no error.
+    /// DeleteStateMachine. A running execution is aborted when it would go from one state to the next, and the machine
+    /// is being deleted until all have ended. Deleting what does not exist is no error.
     pub fn delete_state_machine(&mut self, arn: &str, now: Timestamp) -> Result<(), ApiError> {
         self.tick(now);
         check_arn(arn, "stateMachine")?;
         if let Some(machine) = self.machines.get_mut(arn) {
             machine.deleting = true;
+            self.executions.doom(arn);
         }
         self.finish_deleting(arn);
         Ok(())

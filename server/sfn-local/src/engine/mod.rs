@@ -19,6 +19,7 @@ mod names;
 mod numbers;
 mod random;
 mod run;
+mod snapshot;
 mod tagging;
 mod tasks;
 mod timers;

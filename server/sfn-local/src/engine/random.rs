@@ -1,7 +1,9 @@
+use serde::{Deserialize, Serialize};
+
 use crate::asl::RandomSource;
 
 /// SplitMix64: the same seed gives the same ids, tokens and jitter.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Random(u64);
 
 impl Random {

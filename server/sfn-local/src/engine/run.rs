@@ -234,6 +234,9 @@ impl<'e> Run<'e> {
             Arc::make_mut(&mut branch.variables).store(assigned);
         }
         match next {
+            Transition::Next(_) if self.execution.doomed => {
+                self.interrupt(ExecutionStatus::Aborted, Reported::default());
+            }
             Transition::Next(next) => {
                 if let Some(branch) = self.branch(id) {
                     (branch.state, branch.input, branch.waiting) = (next, output, Waiting::Nothing);

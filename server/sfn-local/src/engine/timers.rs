@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Due times; timers due at the same instant fire in the order they were set.
 #[derive(Debug)]
@@ -11,7 +12,7 @@ pub(crate) struct Timers<T> {
     sequence: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct TimerKey {
     due: Timestamp,
     sequence: u64,
@@ -42,5 +43,20 @@ impl<T> Timers<T> {
         let entry = self.queue.first_entry().filter(|entry| entry.key().due <= now)?;
         let (key, what) = entry.remove_entry();
         Some((key.due, what))
+    }
+}
+
+/// As a list: keys of JSON objects are texts.
+impl<T: Serialize> Serialize for Timers<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let queue: Vec<_> = self.queue.iter().collect();
+        (queue, self.sequence).serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Timers<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (queue, sequence): (Vec<(TimerKey, T)>, u64) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { queue: queue.into_iter().collect(), sequence })
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{
     ApiError, Tags,
@@ -25,7 +26,7 @@ pub struct ActivityTask {
 }
 
 /// An open GetActivityTask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PollId(pub(crate) u64);
 
 /// Something for the caller of the engine to carry out.
@@ -41,7 +42,7 @@ pub enum Effect {
 }
 
 /// What a timer is for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Timer {
     PollEnds(PollId),
     TaskTimesOut(Arc<str>),
@@ -51,7 +52,7 @@ pub(crate) enum Timer {
     ExecutionTimesOut(ExecutionId),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct World {
     /// Never goes back, whatever callers pass. Whole milliseconds.
     pub(crate) now: Timestamp,
@@ -61,14 +62,16 @@ pub(crate) struct World {
     pub(crate) polls: HashMap<PollId, Poll>,
     pub(crate) next_poll: u64,
     pub(crate) tasks: HashMap<Arc<str>, Task>,
+    #[serde(skip)]
     pub(crate) effects: Vec<Effect>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Activity {
     pub(crate) name: String,
     pub(crate) created: Timestamp,
     pub(crate) tags: Tags,
+    #[serde(with = "crate::json::optional_text")]
     pub(crate) encryption: Option<serde_json::Value>,
     /// Tokens nobody has taken, oldest first. Tokens of closed tasks are skipped when they come up.
     pub(crate) queue: VecDeque<Arc<str>>,
@@ -77,7 +80,7 @@ pub(crate) struct Activity {
     pub(crate) open_polls: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Poll {
     pub(crate) activity: Arc<str>,
     pub(crate) worker: Option<Arc<str>>,
@@ -85,14 +88,14 @@ pub(crate) struct Poll {
 }
 
 /// A task behind a token.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Task {
     Open(OpenTask),
     /// Answered, timed out, or its execution ended.
     Closed,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct OpenTask {
     pub(crate) execution: ExecutionId,
     pub(crate) branch: BranchId,

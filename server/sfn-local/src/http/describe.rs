@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::{ExecutionStatus, ExecutionSummary, MachineSummary, StateMachineStatus, epoch_seconds};
+use crate::engine::{ExecutionStatus, ExecutionSummary, MachineSummary, Revision, StateMachineStatus, epoch_seconds};
 
 const DEFAULT_TYPE: &str = "STANDARD";
 
@@ -15,7 +15,7 @@ pub(super) fn describe_machine(machine: &MachineSummary, with_data: bool) -> Val
             StateMachineStatus::Active => "ACTIVE",
             StateMachineStatus::Deleting => "DELETING",
         },
-        "definition": if with_data { current.definition_text.as_ref() } else { "" },
+        "definition": if with_data { current.definition_text.as_ref() } else { "{}" },
         "roleArn": current.role_arn.as_ref(),
         "type": DEFAULT_TYPE,
         "creationDate": epoch_seconds(machine.created),
@@ -24,7 +24,14 @@ pub(super) fn describe_machine(machine: &MachineSummary, with_data: bool) -> Val
     });
     insert(&mut value, "revisionId", current.id.as_deref());
     insert(&mut value, "encryptionConfiguration", machine.encryption.clone());
+    insert(&mut value, "variableReferences", references(current));
     value
+}
+
+/// Absent where no state reads a variable.
+fn references(machine: &Revision) -> Option<Value> {
+    let references = machine.definition.variable_references();
+    (!references.is_empty()).then(|| json!(references))
 }
 
 pub(super) fn machine_item(machine: &MachineSummary) -> Value {
@@ -41,13 +48,14 @@ pub(super) fn machine_for_execution(execution: &ExecutionSummary, with_data: boo
     let mut value = json!({
         "stateMachineArn": machine.arn.as_ref(),
         "name": machine.name.as_ref(),
-        "definition": if with_data { machine.definition_text.as_ref() } else { "" },
+        "definition": if with_data { machine.definition_text.as_ref() } else { "{}" },
         "roleArn": machine.role_arn.as_ref(),
         "updateDate": epoch_seconds(machine.updated),
         "loggingConfiguration": machine.logging,
         "tracingConfiguration": machine.tracing,
     });
     insert(&mut value, "revisionId", machine.id.as_deref());
+    insert(&mut value, "variableReferences", references(machine));
     value
 }
 

@@ -7,7 +7,8 @@ use sha2::{Digest as _, Sha256};
 use crate::engine::ApiError;
 
 const DEFAULT: usize = 100;
-const MAX: u64 = 1000;
+/// The most entries on a page.
+pub(super) const MAX_PAGE: u64 = 1000;
 
 /// What a token is only good for: the operation and the parameters that choose the list.
 pub(super) struct Paging {
@@ -50,7 +51,7 @@ impl Paging {
         max_results: Option<i64>,
         field: &str,
     ) -> Result<Value, ApiError> {
-        let limit = limit(max_results)?;
+        let limit = limit(max_results, MAX_PAGE)?;
         let start = usize::try_from(self.read(token)?.unwrap_or(0)).unwrap_or(usize::MAX);
         let total = items.len();
         let page: Vec<Value> = items.into_iter().skip(start).take(limit).collect();
@@ -65,12 +66,13 @@ impl Paging {
 }
 
 /// The size of a page: 0 and absent stand for 100.
-pub(super) fn limit(max_results: Option<i64>) -> Result<usize, ApiError> {
+pub(super) fn limit(max_results: Option<i64>, max: u64) -> Result<usize, ApiError> {
     let Some(wanted) = max_results else { return Ok(DEFAULT) };
-    let bound = if wanted < 0 { "greater than or equal to 0" } else { "less than or equal to 1000" };
+    let bound =
+        if wanted < 0 { "greater than or equal to 0".to_owned() } else { format!("less than or equal to {max}") };
     match u64::try_from(wanted) {
         Ok(0) => Ok(DEFAULT),
-        Ok(wanted) if wanted <= MAX => Ok(usize::try_from(wanted).unwrap_or(DEFAULT)),
+        Ok(wanted) if wanted <= max => Ok(usize::try_from(wanted).unwrap_or(DEFAULT)),
         _ => {
             let constraint = format!("Member must have value {bound}");
             Err(ApiError::constraint(&format!("'{wanted}'"), "maxResults", &constraint))

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     describe::{describe_execution, describe_machine, execution_item, insert, machine_for_execution, machine_item},
-    paging::{Paging, limit},
+    paging::{MAX_PAGE, Paging, limit},
 };
 use crate::{
     asl,
@@ -308,14 +308,14 @@ impl Call<'_> {
         }
         let mut findings = asl::validate(definition);
         match self.parameters.severity.as_deref() {
-            None | Some("ERROR") => findings.retain(|finding| finding.severity == asl::Severity::Error),
-            Some("WARNING") => {}
+            None | Some("ERROR") => {}
+            Some("WARNING") => findings.extend(asl::warnings(definition)),
             Some(other) => {
                 let constraint = "Member must satisfy enum value set: [ERROR, WARNING]";
                 return Err(ApiError::constraint(&format!("'{other}'"), "severity", constraint));
             }
         }
-        let wanted = limit(self.parameters.max_results)?.min(MAX_DIAGNOSTICS);
+        let wanted = limit(self.parameters.max_results, MAX_DIAGNOSTICS)?;
         let failed = findings.iter().any(|finding| finding.severity == asl::Severity::Error);
         let diagnostics: Vec<Value> = findings.iter().take(wanted).map(diagnostic).collect();
         Ok(json!({
@@ -364,7 +364,7 @@ impl Call<'_> {
             state_machine_arn: machine.to_owned(),
             status: status.map(status_filter).transpose()?.flatten(),
         };
-        let limit = limit(self.parameters.max_results)?;
+        let limit = limit(self.parameters.max_results, MAX_PAGE)?;
         let paging = Paging::new("ListExecutions", &[machine, status.unwrap_or_default()]);
         let after = paging.read(self.parameters.next_token.as_deref())?;
         if status == Some(PENDING_REDRIVE) {
@@ -379,7 +379,7 @@ impl Call<'_> {
 
     fn execution_history(&self) -> Result<Value, ApiError> {
         let arn = require(&self.parameters.execution_arn, "executionArn")?;
-        let limit = limit(self.parameters.max_results)?;
+        let limit = limit(self.parameters.max_results, MAX_PAGE)?;
         let reverse = self.parameters.reverse_order.unwrap_or(false);
         let data = self.parameters.include_execution_data.unwrap_or(true);
         let paging = Paging::new("GetExecutionHistory", &[arn, if reverse { "reverse" } else { "" }]);
@@ -428,7 +428,7 @@ impl Call<'_> {
 }
 
 /// The most findings that one validation tells.
-const MAX_DIAGNOSTICS: usize = 100;
+const MAX_DIAGNOSTICS: u64 = 100;
 const PENDING_REDRIVE: &str = "PENDING_REDRIVE";
 
 /// `None` for a status that no execution here ever has.

@@ -9,6 +9,7 @@ mod trust;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::engine::{ApiError, Random, Tags};
@@ -17,7 +18,7 @@ const MAX_ROLE_NAME: usize = 64;
 const MAX_ATTACHED: usize = 10;
 
 /// A role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Role {
     /// 1–64 characters.
     pub name: String,
@@ -46,7 +47,7 @@ pub struct Role {
 }
 
 /// A managed policy, of AWS or of the account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManagedPolicy {
     /// Its ARN.
     pub arn: String,
@@ -77,7 +78,7 @@ pub(crate) enum Trust {
 }
 
 /// Roles by name.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Iam {
     account_id: String,
     roles: BTreeMap<String, Entry>,
@@ -86,7 +87,7 @@ pub struct Iam {
     random: Random,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Entry {
     role: Role,
     trusted_since: Timestamp,

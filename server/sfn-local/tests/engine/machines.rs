@@ -51,19 +51,51 @@ fn running_executions_keep_their_definition() {
     let updated = account.engine.update_state_machine(&machine, update, account.now).unwrap();
     assert!(updated.current.id.is_some());
     let new = account.start(&machine, "{}");
-    account.engine.delete_state_machine(&machine, account.now).unwrap();
-    let start = StartExecution { state_machine_arn: machine.clone(), ..Default::default() };
-    assert_eq!(code(account.engine.start_execution(start, account.now)), "StateMachineDeleting");
-    assert_eq!(code(account.create("M", &wait(&json!("new")))), "StateMachineDeleting");
-    let described = account.engine.describe_state_machine(&machine, account.now).unwrap();
-    assert_eq!(described.status, StateMachineStatus::Deleting);
-    assert!(account.engine.list_state_machines("us-east-1", account.now).is_empty());
     account.advance(5.0);
     assert_eq!([account.output(&old), account.output(&new)], [r#""old""#, r#""new""#]);
-    let start = StartExecution { state_machine_arn: machine.clone(), ..Default::default() };
-    assert_eq!(code(account.engine.start_execution(start, account.now)), "StateMachineDoesNotExist");
     let nothing = UpdateStateMachine::default();
     assert_eq!(code(account.engine.update_state_machine(&machine, nothing, account.now)), "MissingRequiredParameter");
+}
+
+/// A Task, then a Pass; and a Wait that is the last state.
+#[test]
+fn executions_of_a_deleted_machine_end_at_their_next_transition() {
+    let mut account = Account::new();
+    let task = account.task(&json!({"Next": "P", "Retry": [{"ErrorEquals": ["Again"]}]}));
+    let states = json!({"T": task, "P": {"Type": "Pass", "End": true}});
+    let (taken, queued) = (account.run(&states, "{}"), account.run(&states, "{}"));
+    let machine = account.describe(&taken).machine.arn.to_string();
+    let other = account.describe(&queued).machine.arn.to_string();
+    let last = account.run(&json!({"W": {"Type": "Wait", "Seconds": 5, "End": true}}), "{}");
+    let token = account.take().unwrap().token;
+    for arn in [&machine, &account.describe(&last).machine.arn.to_string()] {
+        account.engine.delete_state_machine(arn, account.now).unwrap();
+        let start = StartExecution { state_machine_arn: arn.clone(), ..Default::default() };
+        assert_eq!(code(account.engine.start_execution(start, account.now)), "StateMachineDeleting");
+        let described = account.engine.describe_state_machine(arn, account.now).unwrap();
+        assert_eq!(described.status, StateMachineStatus::Deleting);
+    }
+    assert_eq!(account.engine.list_state_machines("us-east-1", account.now).len(), 1);
+    let definition = json!({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": true}}});
+    assert_eq!(code(account.create("M0", &definition)), "StateMachineDeleting");
+
+    // A retry is no transition, nor is an end.
+    account.fail(&token, "Again").unwrap();
+    account.advance(5.0);
+    assert_eq!(account.output(&last), "{}");
+    assert_eq!(account.status(&taken), ExecutionStatus::Running);
+    let (first, second) = (account.take().unwrap().token, account.take().unwrap().token);
+    account.succeed(&first, "1").unwrap();
+    account.succeed(&second, "1").unwrap();
+    assert_eq!(account.status(&taken), ExecutionStatus::Aborted);
+    assert_eq!(
+        account.history(&taken)[6..],
+        ["7<6 ActivityStarted", "8<7 ActivitySucceeded", "9<8 TaskStateExited", "10<0 ExecutionAborted"]
+    );
+    assert_eq!(account.output(&queued), "1");
+    assert_eq!(code(account.engine.describe_state_machine(&machine, account.now)), "StateMachineDoesNotExist");
+    assert!(account.engine.describe_state_machine(&other, account.now).is_ok());
+    assert!(account.create("M0", &definition).is_ok());
 }
 
 #[test]
@@ -249,7 +281,7 @@ fn definitions_are_refused_by_state_and_field() {
         ),
         (
             json!({"Type": "Pass", "Next": "A"}),
-            "MISSING_TRANSITION_TARGET: No terminal state (End, Succeed or Fail) can be reached from StartAt. at /States",
+            "MISSING_END_STATE: No terminal state (End, Succeed or Fail) can be reached from StartAt. at /States",
         ),
         (
             json!({"Type": "Succeed", "Assign": {}}),

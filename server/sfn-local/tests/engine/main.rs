@@ -8,6 +8,7 @@ mod jsonata;
 mod machines;
 mod polls;
 mod properties;
+mod snapshots;
 mod support;
 mod timing;
 mod variables;

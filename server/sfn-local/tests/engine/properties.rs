@@ -53,6 +53,11 @@ fn pick<T: Clone>(items: &[T], index: usize) -> Option<T> {
 
 /// Carries the steps out, checking after each; gives a log of everything seen.
 fn run(seed: u64, steps: &[Step]) -> Vec<String> {
+    run_through(seed, steps, |_| {})
+}
+
+/// The same, with something done to the account after each step.
+fn run_through(seed: u64, steps: &[Step], after: impl Fn(&mut Account)) -> Vec<String> {
     let options = EngineOptions { seed, check_roles: false, ..EngineOptions::default() };
     let mut account = Account::with(options);
     let task = |account: &Account| {
@@ -86,6 +91,7 @@ fn run(seed: u64, steps: &[Step]) -> Vec<String> {
             }
         }
         check(&mut account, &mut seen);
+        after(&mut account);
     }
     for execution in &seen.executions {
         seen.log.extend(account.history(execution));
@@ -202,5 +208,10 @@ proptest! {
     #[test]
     fn the_same_calls_give_the_same_log(seed: u64, steps in prop::collection::vec(step(), 1..40)) {
         prop_assert_eq!(run(seed, &steps), run(seed, &steps));
+    }
+
+    #[test]
+    fn saved_and_restored_after_each_call_it_is_the_same(seed: u64, steps in prop::collection::vec(step(), 1..40)) {
+        prop_assert_eq!(run_through(seed, &steps, Account::save_and_restore), run(seed, &steps));
     }
 }

@@ -31,6 +31,19 @@ impl Account {
         Self { engine, now, activity }
     }
 
+    /// Goes on with what comes back of the engine, which must be the same when it is written again.
+    pub(crate) fn save_and_restore(&mut self) {
+        let text = self.saved();
+        self.engine = Engine::restore(self.engine.options().clone(), &text).unwrap();
+        assert!(same(&self.saved(), &text));
+    }
+
+    pub(crate) fn saved(&self) -> String {
+        let mut text = Vec::new();
+        self.engine.save(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
     /// Moves the clock ahead and makes everything due happen.
     pub(crate) fn advance(&mut self, seconds: f64) {
         #[allow(clippy::cast_possible_truncation)]
@@ -132,4 +145,10 @@ impl Account {
 
 pub(crate) fn code(result: Result<impl std::fmt::Debug, ApiError>) -> &'static str {
     result.unwrap_err().code
+}
+
+/// Whether two documents hold the same, in whatever order.
+pub(crate) fn same(left: &str, right: &str) -> bool {
+    let read = |text| serde_json::from_str::<Value>(text).unwrap();
+    read(left) == read(right)
 }
