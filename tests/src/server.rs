@@ -48,13 +48,22 @@ pub struct Server {
 #[derive(Debug, Clone)]
 enum Launch {
     Dev,
-    Serve { environment: Vec<(String, String)> },
+    /// With the embedded AWS's state in a file.
+    DurableDev,
+    Serve {
+        environment: Vec<(String, String)>,
+    },
 }
 
 impl Server {
     /// `approve-server dev` with the reference stack.
     pub async fn dev() -> Self {
         Self::launch(TempDir::new().unwrap(), Launch::Dev).await
+    }
+
+    /// `approve-server dev` whose embedded AWS keeps its state in a file, too.
+    pub async fn durable_dev() -> Self {
+        Self::launch(TempDir::new().unwrap(), Launch::DurableDev).await
     }
 
     /// `approve-server serve`, without any workflow, against an embedded AWS of its own.
@@ -113,9 +122,12 @@ impl Server {
         let listen = self.ready.grpc.as_deref().map_or("127.0.0.1:0", |url| url.rsplit('/').next().unwrap());
         let mut command = command(binaries::server(), self.folder.path());
         match &self.launch {
-            Launch::Dev => {
+            Launch::Dev | Launch::DurableDev => {
                 command.args(["dev", "--aws-listen", "127.0.0.1:0"]);
                 command.arg("--data-dir").arg(self.data_dir());
+                if matches!(self.launch, Launch::DurableDev) {
+                    command.arg("--aws-data-file").arg(self.folder.path().join("aws"));
+                }
             }
             Launch::Serve { environment } => {
                 command.arg("serve").arg("--config").arg(self.folder.path().join("approve.toml"));
@@ -231,7 +243,8 @@ pub fn request_as<T>(name: &str, message: T) -> tonic::Request<T> {
 pub struct LocalAws {
     process: Process,
     url: String,
-    _folder: TempDir,
+    folder: TempDir,
+    flags: Vec<String>,
 }
 
 impl LocalAws {
@@ -242,11 +255,37 @@ impl LocalAws {
 
     /// Starts it with more flags.
     pub async fn start_with(flags: &[&str]) -> Self {
+        Self::launch(TempDir::new().unwrap(), flags.iter().map(|flag| (*flag).to_owned()).collect()).await
+    }
+
+    /// Starts it with its state in [`LocalAws::data_file`].
+    pub async fn durable() -> Self {
         let folder = TempDir::new().unwrap();
-        let mut command = command(binaries::server(), folder.path());
+        let file = folder.path().join(DATA_FILE).to_str().unwrap().to_owned();
+        Self::launch(folder, vec!["--data-file".to_owned(), file]).await
+    }
+
+    async fn launch(folder: TempDir, flags: Vec<String>) -> Self {
+        let (process, url) = Self::spawn(folder.path(), &flags).await;
+        Self { process, url, folder, flags }
+    }
+
+    async fn spawn(folder: &Path, flags: &[String]) -> (Process, String) {
+        let mut command = command(binaries::server(), folder);
         command.args(["local-aws", "--port", "0"]).args(flags);
-        let (process, ready) = start("local-aws", command, folder.path()).await;
-        Self { process, url: ready.aws.expect("the ready file names the embedded AWS's URL"), _folder: folder }
+        let (process, ready) = start("local-aws", command, folder).await;
+        (process, ready.aws.expect("the ready file names the embedded AWS's URL"))
+    }
+
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again with the same flags in the same folder, at another address.
+    pub async fn restart(&mut self) {
+        assert!(self.process.ended().is_some(), "it runs");
+        (self.process, self.url) = Self::spawn(self.folder.path(), &self.flags).await;
     }
 
     /// Its URL.
@@ -258,7 +297,14 @@ impl LocalAws {
     pub fn process(&self) -> &Process {
         &self.process
     }
+
+    /// Where one that is durable keeps its state.
+    pub fn data_file(&self) -> PathBuf {
+        self.folder.path().join(DATA_FILE)
+    }
 }
+
+const DATA_FILE: &str = "aws";
 
 /// Writes `approve.toml` with the data folder in `folder`, and `more` after it.
 pub fn write_config(folder: &Path, more: &str) -> PathBuf {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod audit;
+mod aws_data_file;
 mod bad_config;
 mod bad_input;
 mod bad_requests;

@@ -101,3 +101,53 @@ async fn a_file_that_does_not_fit_is_refused() {
     std::fs::write(&file, text).unwrap();
     Local::with(options(&file)).await.stop().await;
 }
+
+/// A definition of nearly a megabyte, told apart by its number.
+fn heavy(activity: &str, number: usize) -> String {
+    let comment = format!("{number} {}", "x".repeat(900_000));
+    approval_definition(activity).replacen('{', &format!(r#"{{"Comment": "{comment}","#), 1)
+}
+
+#[tokio::test]
+async fn the_file_is_no_larger_than_a_few_times_the_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state");
+    let local = Local::with(options(&file)).await;
+    let activity = local.activity("Approve").await;
+    let machine = local.machine("Main", &approval_definition(&activity)).await;
+    let execution = local.sfn.start_execution().state_machine_arn(&machine).send().await.unwrap().execution_arn;
+    let token = local.sfn.get_activity_task().activity_arn(&activity).send().await.unwrap().task_token.unwrap();
+    let (mut rewritten, mut largest, mut before) = (0, 0, 0);
+    for number in 0..20 {
+        let update = local.sfn.update_state_machine().state_machine_arn(&machine).definition(heavy(&activity, number));
+        update.send().await.unwrap();
+        let size = std::fs::metadata(&file).unwrap().len();
+        rewritten += usize::from(size < before);
+        (before, largest) = (size, largest.max(size));
+    }
+    assert!(rewritten >= 2 && largest < 9_000_000, "rewritten {rewritten} times, {largest} bytes at most");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.lines().next().unwrap().contains(r#""snapshot":true"#));
+    let before = events(&local, &execution).await;
+    local.stop().await;
+
+    // A snapshot that a crash cut off stands beside the file and counts for nothing.
+    std::fs::write(folder.path().join("state.new"), &text[..text.len() / 2]).unwrap();
+    let local = Local::with(options(&file)).await;
+    let described = local.sfn.describe_state_machine().state_machine_arn(&machine).send().await.unwrap();
+    assert_eq!(described.definition, heavy(&activity, 19));
+    assert_eq!(events(&local, &execution).await, before);
+    for number in 20..26 {
+        let update = local.sfn.update_state_machine().state_machine_arn(&machine).definition(heavy(&activity, number));
+        update.send().await.unwrap();
+    }
+    local.sfn.send_task_success().task_token(&token).output("1").send().await.unwrap();
+    let done = local.sfn.describe_execution().execution_arn(&execution).send().await.unwrap();
+    assert_eq!(done.status, ExecutionStatus::Succeeded);
+    local.stop().await;
+
+    let text = std::fs::read_to_string(&file).unwrap().replacen(r#"{"world""#, r#"{"wrld""#, 1);
+    std::fs::write(&file, text).unwrap();
+    let refused = Server::bind(options(&file)).await.map(|_| ()).unwrap_err();
+    assert!(matches!(refused, BindError::DataFile { source: JournalError::State(_), .. }), "{refused:?}");
+}
