@@ -314,5 +314,6 @@ fn shown(options: &EngineOptions) -> Value {
         "check_roles": options.check_roles,
         "role_propagation_millis": u64::try_from(options.role_propagation.as_millis()).unwrap_or(u64::MAX),
         "max_closed_executions": options.max_closed_executions,
+        "limits": [options.limits.activities, options.limits.state_machines, options.limits.open_executions],
     })
 }

@@ -85,6 +85,7 @@ mod quotas;
 mod server;
 mod shared;
 
+pub use engine::Limits;
 pub use faults::{FaultKind, FaultPlan, FaultRule};
 pub use journal::JournalError;
 pub use json::Json;

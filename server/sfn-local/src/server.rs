@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    engine::{ApiError, Engine, EngineOptions},
+    engine::{ApiError, Engine, EngineOptions, Limits},
     faults::{FaultPlan, Faults},
     http,
     journal::{Journal, JournalError},
@@ -36,6 +36,8 @@ pub struct Options {
     pub role_propagation: Duration,
     /// Closed executions beyond this many are forgotten, oldest first.
     pub max_closed_executions: usize,
+    /// How much there may be.
+    pub limits: Limits,
     /// Whether calls beyond the service's documented quotas get ThrottlingException.
     pub quotas: bool,
     /// Whether a poll whose client has gone keeps its place until its time is over, and takes a task that nobody gets,
@@ -63,6 +65,7 @@ impl Default for Options {
             check_roles: engine.check_roles,
             role_propagation: engine.role_propagation,
             max_closed_executions: engine.max_closed_executions,
+            limits: engine.limits,
             quotas: false,
             dead_polls_take_tasks: false,
             seed: None,
@@ -137,6 +140,7 @@ impl Server {
             check_roles: options.check_roles,
             role_propagation: options.role_propagation,
             max_closed_executions: options.max_closed_executions,
+            limits: options.limits,
         };
         let behaviour = Behaviour { quotas: options.quotas, dead_polls_take_tasks: options.dead_polls_take_tasks };
         let faults = Faults::new(options.faults);

@@ -70,6 +70,9 @@ impl Engine {
                 format!("Activity already exists with a different encryption configuration: '{arn}'"),
             ));
         }
+        if self.world.activities.len() >= self.options.limits.activities && !self.world.activities.contains_key(&arn) {
+            return Err(ApiError::new("ActivityLimitExceeded", "The maximum number of activities has been reached."));
+        }
         let activity = self.world.activities.entry(arn.clone()).or_insert_with(|| Activity {
             name: name.to_owned(),
             created: now,

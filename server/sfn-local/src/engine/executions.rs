@@ -98,6 +98,11 @@ impl Executions {
         ids.any(|id| self.get(*id).is_some_and(|execution| execution.status == ExecutionStatus::Running))
     }
 
+    /// How many run.
+    pub(super) fn open(&self) -> usize {
+        self.by_id.len() - self.closed.len()
+    }
+
     /// From now on those of the machine that run end before their next state.
     pub(super) fn doom(&mut self, machine_arn: &str) {
         for id in self.by_machine.get(machine_arn).into_iter().flatten() {
@@ -152,6 +157,12 @@ impl Engine {
             } else {
                 Err(ApiError::new("ExecutionAlreadyExists", format!("Execution Already Exists: '{arn}'")))
             };
+        }
+        if self.executions.open() >= self.options.limits.open_executions {
+            return Err(ApiError::new(
+                "ExecutionLimitExceeded",
+                "The maximum number of running executions has been reached.",
+            ));
         }
         let started = self.world.now;
         let timeout_seconds = machine.definition.timeout_seconds;

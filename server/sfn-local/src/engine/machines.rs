@@ -128,6 +128,12 @@ impl Engine {
                 Err(ApiError::new("StateMachineAlreadyExists", format!("State Machine Already Exists: '{arn}'")))
             };
         }
+        if self.machines.len() >= self.options.limits.state_machines {
+            return Err(ApiError::new(
+                "StateMachineLimitExceeded",
+                "The maximum number of state machines has been reached.",
+            ));
+        }
         let revision = Revision {
             arn: arn.as_str().into(),
             name: request.name.as_str().into(),

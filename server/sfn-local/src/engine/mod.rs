@@ -56,6 +56,24 @@ pub(crate) use self::{
 };
 use crate::iam::Iam;
 
+/// How much of each kind an account may have in a region; here, in all of them together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// More give `ActivityLimitExceeded`.
+    pub activities: usize,
+    /// More give `StateMachineLimitExceeded`.
+    pub state_machines: usize,
+    /// More that run at once give `ExecutionLimitExceeded`.
+    pub open_executions: usize,
+}
+
+impl Default for Limits {
+    /// AWS's own.
+    fn default() -> Self {
+        Self { activities: 100_000, state_machines: 100_000, open_executions: 1_000_000 }
+    }
+}
+
 /// How an [`Engine`] behaves.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -73,6 +91,8 @@ pub struct EngineOptions {
     pub role_propagation: Duration,
     /// Closed executions beyond this many are forgotten, oldest first.
     pub max_closed_executions: usize,
+    /// How much there may be.
+    pub limits: Limits,
 }
 
 impl Default for EngineOptions {
@@ -85,6 +105,7 @@ impl Default for EngineOptions {
             check_roles: true,
             role_propagation: Duration::ZERO,
             max_closed_executions: 100_000,
+            limits: Limits::default(),
         }
     }
 }

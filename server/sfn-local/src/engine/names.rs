@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::ApiError;
 
 const MAX_NAME: usize = 80;
+const MAX_ARN: usize = 256;
 const MAX_TAGS: usize = 50;
 const MAX_TAG_KEY: usize = 128;
 const MAX_TAG_VALUE: usize = 256;
@@ -42,6 +43,12 @@ pub(crate) fn check_tags(tags: &Tags) -> Result<(), ApiError> {
                 "Tag '{key}': keys have 1 to {MAX_TAG_KEY} characters, values up to {MAX_TAG_VALUE}"
             )));
         }
+        let legal = |c: char| c.is_alphanumeric() || c.is_whitespace() || "_.:/=+-@".contains(c);
+        if !key.chars().chain(value.chars()).all(legal) {
+            return Err(ApiError::validation(format!(
+                "Tag '{key}': tags have Unicode letters, digits, white space, and _ . : / = + - @ only"
+            )));
+        }
         if key.to_ascii_lowercase().starts_with("aws:") {
             return Err(ApiError::validation(format!("Tag '{key}': the prefix aws: is reserved")));
         }
@@ -61,16 +68,30 @@ fn split(arn: &str) -> Option<(&str, &str, &str)> {
 /// Checks that `arn` names a Step Functions resource of the given kind (`activity`, `stateMachine`, `execution`).
 pub(crate) fn check_arn(arn: &str, kind: &str) -> Result<(), ApiError> {
     let invalid = |why: String| Err(ApiError::new("InvalidArn", format!("Invalid Arn: '{why}'")));
+    check_arn_length(arn)?;
     if !arn.starts_with("arn:") {
         return invalid(format!("Invalid ARN prefix: {arn}"));
     }
     match split(arn) {
         Some(("states", _, resource)) => match resource.split_once(':') {
+            Some((found, name)) if found == kind && kind == "stateMachine" && name.contains('/') => Err(
+                ApiError::validation(format!("The ARN of a Map state within a state machine is not valid here: {arn}")),
+            ),
             Some((found, name)) if found == kind && !name.is_empty() => Ok(()),
             _ => invalid(format!("Resource type not valid in this context: {arn}")),
         },
         _ => invalid(format!("Invalid ARN: {arn}")),
     }
+}
+
+/// 1–256 characters.
+pub(crate) fn check_arn_length(arn: &str) -> Result<(), ApiError> {
+    let length = arn.chars().count();
+    if length == 0 || length > MAX_ARN {
+        let bound = if length == 0 { "greater than or equal to 1" } else { "less than or equal to 256" };
+        return Err(ApiError::constraint(&format!("'{arn}'"), "arn", &format!("Member must have length {bound}")));
+    }
+    Ok(())
 }
 
 /// Whether `resource` is the ARN of an activity, in any account and region.

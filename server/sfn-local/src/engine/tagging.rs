@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::{ApiError, Engine, Tags, names::check_tags};
+use super::{
+    ApiError, Engine, Tags,
+    names::{check_arn_length, check_tags},
+};
 
 impl Engine {
     /// TagResource: adds tags, replacing the values of keys that are there.
@@ -33,6 +36,7 @@ impl Engine {
     }
 
     fn tags_mut(&mut self, arn: &str) -> Result<&mut Tags, ApiError> {
+        check_arn_length(arn)?;
         if !arn.starts_with("arn:") {
             return Err(ApiError::new("InvalidArn", format!("Invalid Arn: 'Invalid ARN prefix: {arn}'")));
         }

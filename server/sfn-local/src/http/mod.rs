@@ -1,6 +1,7 @@
 //! The wire: which protocol a request speaks, which operation it is for, and the answer in the same protocol.
 
 mod admin;
+mod configuration;
 mod describe;
 mod iam;
 mod paging;

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use crate::engine::ApiError;
 
 const DEFAULT: usize = 100;
+const MAX_TOKEN: usize = 1024;
 /// The most entries on a page.
 pub(super) const MAX_PAGE: u64 = 1000;
 
@@ -30,6 +31,10 @@ impl Paging {
     /// The place that a token stands for; `None` without one.
     pub(super) fn read(&self, token: Option<&str>) -> Result<Option<u64>, ApiError> {
         let Some(token) = token else { return Ok(None) };
+        if token.is_empty() || token.len() > MAX_TOKEN {
+            let constraint = format!("Member must have length between 1 and {MAX_TOKEN}");
+            return Err(ApiError::constraint("'***'", "nextToken", &constraint));
+        }
         let bytes = URL_SAFE_NO_PAD.decode(token).ok();
         let place = bytes.as_deref().and_then(|bytes| {
             let (tag, place) = bytes.split_first_chunk::<8>()?;

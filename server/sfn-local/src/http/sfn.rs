@@ -4,6 +4,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
 use super::{
+    configuration,
     describe::{describe_execution, describe_machine, execution_item, insert, machine_for_execution, machine_item},
     paging::{MAX_PAGE, Paging, limit},
 };
@@ -145,26 +146,6 @@ impl Call<'_> {
         tags.map(|tag| (tag.key.clone(), tag.value.clone())).collect()
     }
 
-    /// The encryption that differs from none: with a key of the customer's.
-    fn encryption(&self) -> Result<Option<Value>, ApiError> {
-        let Some(configuration) = &self.parameters.encryption_configuration else { return Ok(None) };
-        let invalid = |why: &str| Err(ApiError::new("InvalidEncryptionConfiguration", why));
-        let has_key = configuration.get("kmsKeyId").is_some_and(|key| key.as_str().is_some_and(|key| !key.is_empty()));
-        let seconds = configuration.get("kmsDataKeyReusePeriodSeconds");
-        match configuration.get("type").and_then(Value::as_str) {
-            Some("AWS_OWNED_KEY") if !has_key && seconds.is_none() => Ok(None),
-            Some("AWS_OWNED_KEY") => invalid("AWS_OWNED_KEY takes neither kmsKeyId nor kmsDataKeyReusePeriodSeconds"),
-            Some("CUSTOMER_MANAGED_KMS_KEY") if !has_key => invalid("CUSTOMER_MANAGED_KMS_KEY needs a kmsKeyId"),
-            Some("CUSTOMER_MANAGED_KMS_KEY")
-                if !seconds.is_none_or(|value| value.as_u64().is_some_and(|value| (60..=900).contains(&value))) =>
-            {
-                invalid("kmsDataKeyReusePeriodSeconds is from 60 to 900")
-            }
-            Some("CUSTOMER_MANAGED_KMS_KEY") => Ok(Some(configuration.clone())),
-            _ => invalid("type is AWS_OWNED_KEY or CUSTOMER_MANAGED_KMS_KEY"),
-        }
-    }
-
     fn check_machine(&self) -> Result<(), ApiError> {
         if self.parameters.kind.as_deref().is_some_and(|kind| kind != "STANDARD") {
             return Err(ApiError::new(
@@ -182,7 +163,10 @@ impl Call<'_> {
     }
 
     fn create_activity(&self) -> Result<Value, ApiError> {
-        let (name, encryption) = (require(&self.parameters.name, "name")?, self.encryption()?);
+        let (name, encryption) = (
+            require(&self.parameters.name, "name")?,
+            configuration::encryption(self.parameters.encryption_configuration.as_ref())?,
+        );
         let activity = self
             .shared
             .call(|engine, now| engine.create_encrypted_activity(self.region, name, self.tags(), encryption, now))?;
@@ -251,9 +235,9 @@ impl Call<'_> {
             definition: require(&self.parameters.definition, "definition")?.to_owned(),
             role_arn: require(&self.parameters.role_arn, "roleArn")?.to_owned(),
             tags: self.tags(),
-            logging: self.parameters.logging_configuration.clone(),
-            tracing: self.parameters.tracing_configuration.clone(),
-            encryption: self.encryption()?,
+            logging: configuration::logging(self.parameters.logging_configuration.as_ref())?,
+            tracing: configuration::tracing(self.parameters.tracing_configuration.as_ref())?,
+            encryption: configuration::encryption(self.parameters.encryption_configuration.as_ref())?,
         };
         let machine = self.shared.call(|engine, now| engine.create_state_machine(self.region, request, now))?;
         Ok(json!({
@@ -268,9 +252,9 @@ impl Call<'_> {
         let request = UpdateStateMachine {
             definition: self.parameters.definition.clone(),
             role_arn: self.parameters.role_arn.clone(),
-            logging: self.parameters.logging_configuration.clone(),
-            tracing: self.parameters.tracing_configuration.clone(),
-            encryption: self.encryption()?,
+            logging: configuration::logging(self.parameters.logging_configuration.as_ref())?,
+            tracing: configuration::tracing(self.parameters.tracing_configuration.as_ref())?,
+            encryption: configuration::encryption(self.parameters.encryption_configuration.as_ref())?,
         };
         let machine = self.shared.call(|engine, now| engine.update_state_machine(arn, request, now))?;
         Ok(json!({

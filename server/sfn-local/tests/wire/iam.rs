@@ -11,19 +11,19 @@ const FULL_ACCESS: &str = "arn:aws:iam::aws:policy/AWSStepFunctionsFullAccess";
 async fn a_role_lives_from_create_to_delete() {
     let local = Local::start().await;
     let iam = &local.iam;
-    let tag = Tag::builder().key("owner").value("a & b <c>").build().unwrap();
-    let create = iam.create_role().role_name("R").assume_role_policy_document(TRUST).description("d").tags(tag);
+    let tag = Tag::builder().key("owner").value("a + b").build().unwrap();
+    let create = iam.create_role().role_name("R").assume_role_policy_document(TRUST).description("a & b <c>").tags(tag);
     let role = create.clone().send().await.unwrap().role.unwrap();
     assert_eq!(role.arn, "arn:aws:iam::000000000000:role/R");
     let again = create.send().await.unwrap_err().into_service_error();
     assert!(again.is_entity_already_exists_exception(), "{again:?}");
 
     let role = iam.get_role().role_name("R").send().await.unwrap().role.unwrap();
-    assert_eq!((role.description.as_deref(), role.max_session_duration), (Some("d"), Some(3600)));
+    assert_eq!((role.description.as_deref(), role.max_session_duration), (Some("a & b <c>"), Some(3600)));
     let document = role.assume_role_policy_document.unwrap();
     assert!(document.starts_with("%7B%22Version%22"), "{document}");
     let tags = iam.list_role_tags().role_name("R").send().await.unwrap().tags;
-    assert_eq!((tags[0].key.as_str(), tags[0].value.as_str()), ("owner", "a & b <c>"));
+    assert_eq!((tags[0].key.as_str(), tags[0].value.as_str()), ("owner", "a + b"));
 
     iam.attach_role_policy().role_name("R").policy_arn(FULL_ACCESS).send().await.unwrap();
     iam.attach_role_policy().role_name("R").policy_arn(FULL_ACCESS).send().await.unwrap();

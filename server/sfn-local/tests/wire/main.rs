@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
 
 mod durable;
+mod errors;
 mod faults;
 mod iam;
 mod paging;

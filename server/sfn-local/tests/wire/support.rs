@@ -75,6 +75,21 @@ impl Local {
         machine.send().await.unwrap().state_machine_arn
     }
 
+    /// The code that an operation answers with, `ok` for none; the body as no SDK would send it.
+    pub(crate) async fn code(&self, operation: &str, body: &Value) -> String {
+        let mut stream = TcpStream::connect(self.endpoint.trim_start_matches("http://")).await.unwrap();
+        let (body, target) = (body.to_string(), format!("AWSStepFunctions.{operation}"));
+        let length = body.len();
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-amz-target: {target}\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let answer: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        answer["__type"].as_str().unwrap_or("ok").to_owned()
+    }
+
     /// A request to the test-only part of the server.
     pub(crate) async fn admin(&self, method: &str, path: &str, body: &str) -> Value {
         let address = self.endpoint.trim_start_matches("http://");
