@@ -12,7 +12,7 @@ use approve_server::{
         Admission, Admitted, Executed, Filter, IdentityUse, Revision, SharedStore,
         sqlite::{Options, SqliteStore},
     },
-    watch::{Hub, Subscription, Update, WatchError},
+    watch::{Hub, Kept, Subscription, Update, WatchError},
 };
 use jiff::Timestamp;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -36,7 +36,7 @@ impl Rig {
         // Little in memory, so that subscribers meet the disk as well.
         let options = Options { tail_changes: 16, ..Options::default() };
         let store: SharedStore = Arc::new(SqliteStore::open(folder.path(), options).unwrap());
-        let hub = Hub::new(Arc::clone(&store));
+        let hub = Hub::new(Arc::clone(&store), Kept { changes: 16, ..Kept::default() });
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn({
@@ -135,17 +135,15 @@ impl Client {
 
     fn see(&mut self, update: Update) {
         match update {
-            Update::Upserted { approval, resume } => {
-                assert_eq!(approval.status, Status::Pending);
-                assert_eq!(&*approval.input, "{\"amount\": 1200.50}");
-                if let Some(revision) = resume {
-                    assert!(self.resume < Some(revision), "revisions grow");
-                    assert_eq!(approval.revision, revision);
-                    let before = self.view.get(&approval.id).copied().unwrap_or(0);
-                    assert_eq!(approval.version, before + 1, "no change is left out, none told twice");
-                    self.resume = Some(revision);
-                }
-                self.view.insert(approval.id.clone(), approval.version);
+            Update::Found(approval) => self.hold(&approval),
+            Update::Upserted(entry) => {
+                let (revision, approval) = (entry.revision(), entry.approval());
+                assert!(self.resume < Some(revision), "revisions grow");
+                assert_eq!(approval.revision, revision);
+                let before = self.view.get(&approval.id).copied().unwrap_or(0);
+                assert_eq!(approval.version, before + 1, "no change is left out, none told twice");
+                self.resume = Some(revision);
+                self.hold(approval);
             }
             Update::Removed { id, revision, .. } => {
                 assert!(self.view.remove(&id).is_some(), "only what was told is removed");
@@ -157,6 +155,12 @@ impl Client {
                 self.synced = true;
             }
         }
+    }
+
+    fn hold(&mut self, approval: &Approval) {
+        assert_eq!(approval.status, Status::Pending);
+        assert_eq!(&*approval.input, "{\"amount\": 1200.50}");
+        self.view.insert(approval.id.clone(), approval.version);
     }
 
     /// Reads what there is, without waiting for more.

@@ -24,7 +24,7 @@ use crate::{
         self,
         metrics::{Metrics, SharedMetrics},
     },
-    watch::Hub,
+    watch::{Hub, Kept},
     worker::{Worker, WorkerOptions},
     workflows::{Provisioner, Workflows},
 };
@@ -68,7 +68,7 @@ impl Base {
     /// Begins to work: from here on tasks are taken.
     pub(super) fn start(self, config: &Config) -> Parts {
         let metrics = Arc::new(Metrics::default());
-        let hub = Hub::new(Arc::clone(&self.store));
+        let hub = Hub::new(Arc::clone(&self.store), Kept::default());
         let worker = Worker::start(
             Arc::clone(&self.store),
             self.stepfunctions,

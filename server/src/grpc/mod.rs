@@ -26,7 +26,12 @@ use tonic::{metadata::MetadataMap, service::Routes};
 use tonic_health::server::HealthReporter;
 
 pub(crate) use self::{
-    access::Access, approvals::Approvals, audit::AuditCalls, gate::Gate, incoming::incoming, workflows::WorkflowCalls,
+    access::Access,
+    approvals::{ApprovalRoutes, Approvals},
+    audit::AuditCalls,
+    gate::Gate,
+    incoming::incoming,
+    workflows::WorkflowCalls,
 };
 
 /// The longest message that is taken: a definition of 1 MiB, or an input of 256 KiB, with what is around it.
@@ -39,7 +44,7 @@ pub(crate) async fn routes(
     workflows: WorkflowCalls,
     audit: AuditCalls,
 ) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {
-    let approvals = ApprovalServiceServer::new(approvals).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let approvals = ApprovalRoutes::new(approvals);
     let workflows = WorkflowServiceServer::new(workflows).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let audit = AuditServiceServer::new(audit).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let access = AccessServiceServer::new(access).max_decoding_message_size(MAX_MESSAGE_BYTES);

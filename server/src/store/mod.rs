@@ -19,7 +19,7 @@ mod job;
 mod recording;
 pub mod sqlite;
 mod tables;
-mod tail;
+pub(crate) mod tail;
 mod tokens;
 mod transaction;
 

@@ -1,8 +1,9 @@
 //! The newest changes, in memory, so that a watch that keeps up never touches the disk.
 
 use std::{
+    borrow::Borrow,
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{PoisonError, RwLock},
 };
 
 use super::{Change, Revision};
@@ -12,52 +13,59 @@ const BASE_WEIGHT: usize = 2_048;
 
 /// The newest changes. Bounded by number and by bytes, whichever comes first.
 #[derive(Debug)]
-pub(super) struct Tail {
+pub(crate) struct Tail<T = Change> {
     max_changes: usize,
     max_bytes: usize,
-    held: Mutex<Held>,
+    held: RwLock<Held<T>>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct Held<T> {
     /// Every change after this revision is here.
     after: Revision,
-    changes: VecDeque<Change>,
+    changes: VecDeque<T>,
     bytes: usize,
 }
 
-impl Tail {
-    /// An empty one, of a store whose newest revision is `head`.
-    pub(super) fn new(head: Revision, max_changes: usize, max_bytes: usize) -> Self {
-        Self { max_changes, max_bytes, held: Mutex::new(Held { after: head, changes: VecDeque::new(), bytes: 0 }) }
+impl<T: Borrow<Change> + Clone> Tail<T> {
+    /// An empty one, of a log whose newest revision is `head`.
+    pub(crate) fn new(head: Revision, max_changes: usize, max_bytes: usize) -> Self {
+        Self { max_changes, max_bytes, held: RwLock::new(Held::new(head)) }
     }
 
     /// Adds changes, which must be the next ones.
-    pub(super) fn push(&self, changes: Vec<Change>) {
-        let mut held = self.lock();
+    pub(crate) fn push(&self, changes: impl IntoIterator<Item = T>) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
-            held.bytes += weight(&change);
+            held.bytes += weight(change.borrow());
             held.changes.push_back(change);
         }
         while held.changes.len() > self.max_changes || held.bytes > self.max_bytes {
             let Some(oldest) = held.changes.pop_front() else { break };
-            held.bytes -= weight(&oldest);
-            held.after = oldest.revision;
+            held.bytes -= weight(oldest.borrow());
+            held.after = oldest.borrow().revision;
         }
+    }
+
+    /// Forgets everything: what is pushed next comes after `head`.
+    pub(crate) fn restart(&self, head: Revision) {
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Held::new(head);
     }
 
     /// The changes strictly after `revision`, `limit` at most; `None` where some of them are no longer here.
-    pub(super) fn after(&self, revision: Revision, limit: usize) -> Option<Vec<Change>> {
-        let held = self.lock();
+    pub(crate) fn after(&self, revision: Revision, limit: usize) -> Option<Vec<T>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         if revision < held.after {
             return None;
         }
-        let first = held.changes.partition_point(|change| change.revision <= revision);
-        Some(held.changes.iter().skip(first).take(limit).cloned().collect())
+        let first = held.changes.partition_point(|change| change.borrow().revision <= revision);
+        Some(held.changes.range(first..).take(limit).cloned().collect())
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T> Held<T> {
+    const fn new(after: Revision) -> Self {
+        Self { after, changes: VecDeque::new(), bytes: 0 }
     }
 }
 
@@ -84,7 +92,7 @@ mod tests {
         revisions.into_iter().map(change).collect()
     }
 
-    fn revisions(tail: &Tail, after: Revision, limit: usize) -> Option<Vec<Revision>> {
+    fn revisions(tail: &Tail<Change>, after: Revision, limit: usize) -> Option<Vec<Revision>> {
         Some(tail.after(after, limit)?.iter().map(|change| change.revision).collect())
     }
 

@@ -3,7 +3,9 @@
 mod act;
 mod decide;
 mod explain;
+mod frame;
 mod read;
+mod service;
 mod stream;
 
 use std::{sync::Arc, time::Duration};
@@ -14,13 +16,14 @@ use approve_proto::v1::{
     GetApprovalRequest, GetApprovalResponse, HoldApprovalRequest, HoldApprovalResponse, ListApprovalsRequest,
     ListApprovalsResponse, ReassignApprovalRequest, ReassignApprovalResponse, ReleaseApprovalRequest,
     ReleaseApprovalResponse, ResumeApprovalRequest, ResumeApprovalResponse, StreamPendingApprovalsRequest,
-    StreamPendingApprovalsResponse, WithdrawVoteRequest, WithdrawVoteResponse,
-    approval_service_server::ApprovalService,
+    WithdrawVoteRequest, WithdrawVoteResponse, approval_service_server::ApprovalService,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
+use self::frame::Frame;
+pub(crate) use self::service::ApprovalRoutes;
 use super::{convert, status::ApiError, token};
 use crate::{
     approval::{Approval, ApprovalId},
@@ -49,27 +52,6 @@ pub(crate) struct Approvals {
 
 #[tonic::async_trait]
 impl ApprovalService for Approvals {
-    async fn stream_pending_approvals(
-        &self,
-        request: Request<StreamPendingApprovalsRequest>,
-    ) -> Result<Response<BoxStream<StreamPendingApprovalsResponse>>, Status> {
-        let caller = auth::caller(&request).map_err(ApiError::from)?;
-        let request = request.into_inner();
-        let filter = convert::read_filter(request.filter, &caller)?;
-        let digest = token::digest(&filter, "");
-        let resume = match request.resume_token.as_str() {
-            "" => None,
-            token => Some(token::read_resume(token, digest).ok_or(ApiError::ResumeToken)?),
-        };
-        let interval = match request.heartbeat_interval {
-            Some(interval) => convert::read_duration("heartbeat_interval", interval)?.unsigned_abs(),
-            None => Duration::from_secs(10),
-        };
-        let subscription = self.hub.subscribe(filter, resume).map_err(ApiError::from)?;
-        let interval = interval.clamp(Duration::from_secs(1), Duration::from_mins(1));
-        Ok(Response::new(stream::responses(subscription, digest, interval, self.closing.clone())))
-    }
-
     async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
         let (metadata, _, request) = request.into_parts();
@@ -188,6 +170,25 @@ impl ApprovalService for Approvals {
 }
 
 impl Approvals {
+    /// The stream of pending approvals. Not in the generated service: its responses are bytes.
+    fn stream(&self, request: Request<StreamPendingApprovalsRequest>) -> Result<BoxStream<Frame>, Status> {
+        let caller = auth::caller(&request).map_err(ApiError::from)?;
+        let request = request.into_inner();
+        let filter = convert::read_filter(request.filter, &caller)?;
+        let digest = token::digest(&filter, "");
+        let resume = match request.resume_token.as_str() {
+            "" => None,
+            token => Some(token::read_resume(token, digest).ok_or(ApiError::ResumeToken)?),
+        };
+        let interval = match request.heartbeat_interval {
+            Some(interval) => convert::read_duration("heartbeat_interval", interval)?.unsigned_abs(),
+            None => Duration::from_secs(10),
+        };
+        let subscription = self.hub.subscribe(filter, resume).map_err(ApiError::from)?;
+        let interval = interval.clamp(Duration::from_secs(1), Duration::from_mins(1));
+        Ok(stream::responses(subscription, digest, interval, self.closing.clone()))
+    }
+
     /// An approval by its id. One that the caller does not see is none.
     async fn seen(&self, caller: &Caller, id: &ApprovalId) -> Result<Arc<Approval>, ApiError> {
         let begun = Instant::now();

@@ -1,13 +1,14 @@
 //! The stream of pending approvals.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{pin::Pin, time::Duration, vec};
 
 use approve_proto::v1::{self as proto, StreamPendingApprovalsResponse, stream_pending_approvals_response::Change};
 use futures::stream;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, codegen::BoxStream};
 
+use super::frame::{self, Frame};
 use crate::{
     grpc::{convert, status::ApiError, token},
     watch::{Subscription, Update},
@@ -19,76 +20,92 @@ pub(super) fn responses(
     digest: token::QueryDigest,
     interval: Duration,
     closing: CancellationToken,
-) -> BoxStream<StreamPendingApprovalsResponse> {
-    let feed =
-        Feed { subscription, digest, ready: VecDeque::new(), interval, last: Instant::now(), closing, ended: false };
-    Box::pin(stream::unfold(feed, Feed::next))
+) -> BoxStream<Frame> {
+    let feed = Feed {
+        subscription,
+        digest,
+        ready: Vec::new().into_iter(),
+        interval,
+        last: Instant::now(),
+        idle: Box::pin(tokio::time::sleep(interval)),
+        closing: Box::pin(closing.cancelled_owned()),
+    };
+    Box::pin(stream::unfold(Some(Box::new(feed)), |feed| async {
+        let mut feed = feed?;
+        match feed.next().await {
+            Ok(frame) => Some((Ok(frame), Some(feed))),
+            Err(error) => Some((Err(Status::from(error)), None)),
+        }
+    }))
 }
 
 /// One stream: its subscription, what of it is ready to be sent, and when to send a sign of life.
 struct Feed {
     subscription: Subscription,
     digest: token::QueryDigest,
-    ready: VecDeque<Update>,
+    ready: vec::IntoIter<Update>,
     interval: Duration,
+    /// When something was sent.
     last: Instant,
-    closing: CancellationToken,
-    ended: bool,
+    /// Fires at or before the time of the next sign of life: kept, as most often something else comes first.
+    idle: Pin<Box<Sleep>>,
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Feed {
-    async fn next(mut self) -> Option<(Result<StreamPendingApprovalsResponse, Status>, Self)> {
-        if self.ended {
-            return None;
-        }
-        let response = loop {
-            if let Some(update) = self.ready.pop_front() {
-                break Ok(self.response(update));
+    async fn next(&mut self) -> Result<Frame, ApiError> {
+        let frame = loop {
+            if let Some(update) = self.ready.next() {
+                break self.frame(update);
             }
             // What was read is told before the stream closes: its token is the one to resume from.
-            let idle = self.last + self.interval;
             tokio::select! {
                 biased;
-                () = self.closing.cancelled() => break Err(ApiError::ShuttingDown),
+                () = &mut self.closing => return Err(ApiError::ShuttingDown),
                 // Before the updates: those that do not match must not put it off.
-                () = tokio::time::sleep_until(idle) => {
-                    let covered = self.subscription.covered();
-                    break Ok(self.bookmark(false, covered));
+                () = &mut self.idle => {
+                    let due = self.last + self.interval;
+                    if due <= Instant::now() {
+                        let covered = self.subscription.covered();
+                        break self.bookmark(false, covered);
+                    }
+                    self.idle.as_mut().reset(due);
                 }
-                updates = self.subscription.next() => match updates {
-                    Ok(updates) => self.ready.extend(updates),
-                    Err(error) => break Err(error.into()),
-                },
+                updates = self.subscription.next() => self.ready = updates?.into_iter(),
             }
         };
         self.last = Instant::now();
-        self.ended = response.is_err();
-        Some((response.map_err(Status::from), self))
+        if self.idle.is_elapsed() {
+            self.idle.as_mut().reset(self.last + self.interval);
+        }
+        Ok(frame)
     }
 
-    fn response(&self, update: Update) -> StreamPendingApprovalsResponse {
-        let resume = |revision| token::resume(self.digest, revision);
+    fn frame(&self, update: Update) -> Frame {
         match update {
-            Update::Upserted { approval, resume: at } => StreamPendingApprovalsResponse {
-                change: Some(Change::Upserted(convert::approval(&approval))),
-                resume_token: at.map(resume).unwrap_or_default(),
+            Update::Found(approval) => {
+                Frame::Upserted { encoded: frame::upserted(&approval), resume_token: String::new() }
+            }
+            Update::Upserted(entry) => Frame::Upserted {
+                encoded: entry.encoded(frame::upserted).clone(),
+                resume_token: token::resume(self.digest, entry.revision()),
             },
-            Update::Removed { id, status, revision } => StreamPendingApprovalsResponse {
+            Update::Removed { id, status, revision } => Frame::Message(Box::new(StreamPendingApprovalsResponse {
                 change: Some(Change::Removed(proto::RemovedApproval {
                     id: id.to_string(),
                     status: convert::status(status).into(),
                     revision,
                 })),
-                resume_token: resume(revision),
-            },
+                resume_token: token::resume(self.digest, revision),
+            })),
             Update::Synced(revision) => self.bookmark(true, Some(revision)),
         }
     }
 
-    fn bookmark(&self, synced: bool, covered: Option<i64>) -> StreamPendingApprovalsResponse {
-        StreamPendingApprovalsResponse {
+    fn bookmark(&self, synced: bool, covered: Option<i64>) -> Frame {
+        Frame::Message(Box::new(StreamPendingApprovalsResponse {
             change: Some(Change::Bookmark(proto::Bookmark { synced, revision: covered.unwrap_or_default() })),
             resume_token: covered.map(|revision| token::resume(self.digest, revision)).unwrap_or_default(),
-        }
+        }))
     }
 }
