@@ -167,8 +167,7 @@ pub struct Provisioner {
 impl Provisioner {
     /// What an apply would do, and what of the spec may be a mistake. Changes nothing.
     pub async fn plan(&self, spec: &Spec) -> Result<(Plan, Vec<Warning>), ProvisionerError> {
-        spec.check()?;
-        let plan = self.compare(spec).await?;
+        let plan = provision::preview(&*self.control, &*self.clock, spec).await?;
         Ok((plan, self.warnings(spec)))
     }
 

@@ -85,22 +85,41 @@ pub async fn apply(
     outcome
 }
 
+/// What an apply would do. Changes nothing, and refuses what an apply refuses, but for what is not ours or would have to
+/// be replaced: that is in the plan.
+///
+/// # Errors
+/// [`ProvisionError::Field`], [`ProvisionError::InvalidDefinition`] and [`ProvisionError::Call`].
+pub async fn preview(control: &dyn ControlPlane, clock: &dyn Clock, spec: &Spec) -> Result<Plan, ProvisionError> {
+    look(control, clock, spec).await.map(|(_, plan)| plan)
+}
+
+async fn look(
+    control: &dyn ControlPlane,
+    clock: &dyn Clock,
+    spec: &Spec,
+) -> Result<(super::Observed, Plan), ProvisionError> {
+    spec.check()?;
+    let observed = observe(control, clock, spec).await?;
+    if let Some((machine, _)) = observed.state_machine.as_ref().filter(|(machine, _)| !machine.deleting) {
+        state_machine::check_standard(machine)?;
+    }
+    definition::check_waits(spec, observed.activity_arn(spec))?;
+    state_machine::validate(control, clock, spec, &observed).await?;
+    let plan = plan(spec, &observed);
+    Ok((observed, plan))
+}
+
 /// Everything that can be known before the first write.
 async fn prepare(job: &Job<'_>) -> Result<super::Observed, ProvisionError> {
     let &Job { control, clock, spec, options, tell } = job;
-    spec.check()?;
-    let observed = observe(control, clock, spec).await?;
-    let plan = plan(spec, &observed);
+    let (observed, plan) = look(control, clock, spec).await?;
     if !options.adopt {
         plan.check_owners()?;
     }
     if !options.replace {
         plan.check_replaced()?;
     }
-    if let Some((machine, _)) = observed.state_machine.as_ref().filter(|(machine, _)| !machine.deleting) {
-        state_machine::check_standard(machine)?;
-    }
-    definition::check_waits(spec, observed.activity_arn(spec))?;
     tell(Progress::Planned(plan));
     Ok(observed)
 }
@@ -115,11 +134,6 @@ async fn carry_out(job: &Job<'_>, observed: super::Observed) -> Result<Outputs, 
 
     let definition = definition::desired(spec, &activity_arn);
     definition::check_waits(spec, Some(&activity_arn))?;
-    let known = observed.state_machine.as_ref().map(|(machine, _)| machine.definition.as_str());
-    let same = known.is_some_and(|known| definition::differences("definition", known, &definition).is_empty());
-    if spec.state_machine.definition.is_some() && !same {
-        state_machine::validate(job, &definition).await?;
-    }
 
     let role = role::apply(job, &activity_arn, observed.role).await?;
     let (policies, inline) = match role.replaced {

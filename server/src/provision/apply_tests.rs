@@ -6,6 +6,7 @@ use super::{
     Action, Diagnostic, MANAGED_BY, Options, Outputs, Progress, ProvisionError, STEP_FUNCTIONS_FULL_ACCESS, Spec,
     StepReport, WORKFLOW, apply, destroy,
     fake::{Fake, Fault, Machine, Role},
+    preview,
 };
 use crate::{clock::Clock as _, stepfunctions::Failure, store::WorkflowRecord};
 
@@ -366,15 +367,51 @@ async fn a_malformed_spec_makes_no_call() {
     assert_eq!(fake.take_calls(), []);
 }
 
+fn diagnostic(location: &str, message: &str) -> Diagnostic {
+    Diagnostic { location: Some(location.to_owned()), message: message.to_owned() }
+}
+
 #[tokio::test]
-async fn a_definition_that_step_functions_refuses_is_told_by_its_place_before_a_role_is_made() {
+async fn a_definition_that_step_functions_refuses_is_told_with_all_that_is_wrong_before_anything_is_made() {
     let (fake, spec) = (Fake::new(), changed());
-    let message = "Unknown field".to_owned();
-    fake.state().diagnostics = vec![Diagnostic { location: Some("/States/A/Nope".to_owned()), message }];
-    let error = run(&fake, &spec, false).await.0.unwrap_err();
-    let ProvisionError::InvalidDefinition { location, message } = error else { panic!("{error:?}") };
-    assert_eq!((location.as_str(), message.as_str()), ("/States/A/Nope", "Unknown field"));
-    assert!(fake.state().resources.roles.is_empty());
+    fake.state().diagnostics = vec![diagnostic("/States/A/Nope", "Unknown field"), diagnostic("/States/B", "Unknown")];
+    let (outcome, reports) = run(&fake, &spec, false).await;
+    let ProvisionError::InvalidDefinition { location, message } = outcome.unwrap_err() else { panic!("{reports:?}") };
+    assert_eq!((location.as_str(), message.as_str()), ("/States/A/Nope", "Unknown field; and at /States/B: Unknown"));
+    assert_eq!(writes(&fake), [""; 0]);
+    let planned = preview(&fake, &*fake.clock, &spec).await;
+    assert!(matches!(planned, Err(ProvisionError::InvalidDefinition { .. })), "{planned:?}");
+}
+
+#[tokio::test]
+async fn step_functions_is_asked_once_before_the_first_write_and_only_about_what_is_new() {
+    let (fake, mut spec) = (Fake::new(), changed());
+    for (attempt, asked) in [(1, 1), (2, 0), (3, 1)] {
+        if attempt == 3 {
+            let definition = spec.state_machine.definition.as_mut().unwrap();
+            *definition = definition.replacen('{', "{\"Comment\": \"new\", ", 1);
+        }
+        run(&fake, &spec, false).await.0.unwrap();
+        let calls = fake.take_calls();
+        let first_write = calls.iter().position(|(_, writes)| *writes).unwrap_or(calls.len());
+        let asks = |calls: &[(&str, bool)]| {
+            calls.iter().filter(|(operation, _)| *operation == "ValidateStateMachineDefinition").count()
+        };
+        assert_eq!((asks(&calls[..first_write]), asks(&calls[first_write..])), (asked, 0), "{attempt}: {calls:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_of_an_activity_that_is_yet_to_be_made_is_not_believed() {
+    let (fake, spec) = (Fake::new(), changed());
+    let said = vec![diagnostic("/States/A/Resource", "is not in this account")];
+    fake.state().diagnostics = said.clone();
+    preview(&fake, &*fake.clock, &spec).await.unwrap();
+    fake.state().diagnostics.clear();
+    run(&fake, &Spec::reference(), false).await.0.unwrap();
+    fake.state().diagnostics = said;
+    let error = preview(&fake, &*fake.clock, &spec).await.unwrap_err();
+    assert!(matches!(error, ProvisionError::InvalidDefinition { .. }), "{error:?}");
 }
 
 #[tokio::test]

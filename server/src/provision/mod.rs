@@ -38,7 +38,7 @@ mod wire_tests;
 use jiff::SignedDuration;
 
 pub use self::{
-    apply::{Options, Outputs, Progress, apply},
+    apply::{Options, Outputs, Progress, apply, preview},
     attach::{Attachment, attach},
     aws::{
         ControlPlane, Diagnostic, MachineInput, Named, NewRole, ObservedRole, ObservedStateMachine, Page, Settings,

@@ -5,8 +5,8 @@ use std::future::Future;
 use jiff::SignedDuration;
 
 use super::{
-    Change, ControlPlane, FieldChange, MachineInput, ObservedStateMachine, ProvisionError, STATE_MACHINE, Settings,
-    Spec, Tags,
+    Change, ControlPlane, Diagnostic, FieldChange, MachineInput, Observed, ObservedStateMachine, Placeholders,
+    ProvisionError, STATE_MACHINE, Settings, Spec, Tags,
     activity::tags_of_new,
     apply::{Job, Progress},
     definition,
@@ -111,19 +111,47 @@ pub(super) fn check_standard(machine: &ObservedStateMachine) -> Result<(), Provi
     Err(ProvisionError::field("state_machine.name", problem))
 }
 
-/// Asks Step Functions about a user's definition before anything is built on it.
-pub(super) async fn validate(job: &Job<'_>, definition: &str) -> Result<(), ProvisionError> {
-    // Not everybody may ask, and not every endpoint answers: creating the state machine asks again.
-    let Ok(diagnostics) = unthrottled(job.clock, || job.control.validate_definition(definition)).await else {
-        return Ok(());
+/// Asks Step Functions about a user's definition, unless it is the one that is there.
+pub(super) async fn validate(
+    control: &dyn ControlPlane,
+    clock: &dyn Clock,
+    spec: &Spec,
+    observed: &Observed,
+) -> Result<(), ProvisionError> {
+    let Some(text) = &spec.state_machine.definition else { return Ok(()) };
+    let activity_arn = observed.activity_arn(spec);
+    let definition = match activity_arn {
+        Some(arn) => definition::desired(spec, arn),
+        None => Placeholders::anywhere(spec).substitute(text),
     };
-    match diagnostics.into_iter().next() {
-        Some(first) => Err(ProvisionError::InvalidDefinition {
-            location: first.location.unwrap_or_else(|| "/".to_owned()),
-            message: first.message,
-        }),
-        None => Ok(()),
+    let known = observed.state_machine.as_ref().filter(|(machine, _)| !machine.deleting);
+    let same = |known: &str| definition::differences("definition", known, &definition).is_empty();
+    if known.is_some_and(|(machine, _)| same(&machine.definition)) {
+        return Ok(());
     }
+    let found = diagnose(control, clock, &definition).await;
+    // An activity that is yet to be made is in an account and a region that are only assumed.
+    let assumed = |one: &Diagnostic| {
+        activity_arn.is_none() && one.location.as_ref().is_some_and(|location| location.ends_with("/Resource"))
+    };
+    reject(found.into_iter().filter(|one| !assumed(one)).collect())
+}
+
+/// What Step Functions holds against a definition. Not everybody may ask, and not every endpoint answers: then nothing, and
+/// making the state machine asks again.
+async fn diagnose(control: &dyn ControlPlane, clock: &dyn Clock, definition: &str) -> Vec<Diagnostic> {
+    unthrottled(clock, || control.validate_definition(definition)).await.unwrap_or_default()
+}
+
+/// The first place, and all that is wrong.
+fn reject(diagnostics: Vec<Diagnostic>) -> Result<(), ProvisionError> {
+    let place = |one: &Diagnostic| one.location.clone().unwrap_or_else(|| "/".to_owned());
+    let Some((first, others)) = diagnostics.split_first() else { return Ok(()) };
+    let mut message = first.message.clone();
+    for other in others {
+        message.push_str(&format!("; and at {}: {}", place(other), other.message));
+    }
+    Err(ProvisionError::InvalidDefinition { location: place(first), message })
 }
 
 pub(super) async fn apply(
@@ -256,7 +284,7 @@ where
             }
             Some("StateMachineDeleting") if for_deletion.wait().await => {}
             Some("InvalidDefinition") => {
-                validate(job, desired.definition).await?;
+                reject(diagnose(job.control, job.clock, desired.definition).await)?;
                 let location = "/".to_owned();
                 return Err(ProvisionError::InvalidDefinition { location, message: error.message });
             }
