@@ -144,6 +144,9 @@ struct PolicyArguments {
     /// Only what taking and answering tasks needs: for a server whose workflows are provisioned by code
     #[arg(long)]
     attach_only: bool,
+    /// A KMS key that activities and state machines are encrypted with; may be repeated
+    #[arg(long = "kms-key", value_name = "ARN", value_parser = key_arn)]
+    keys: Vec<String>,
     /// The account
     #[arg(long, value_name = "ID", default_value = "*")]
     account: String,
@@ -155,16 +158,23 @@ struct PolicyArguments {
     partition: String,
 }
 
+/// A policy names a key by nothing else.
+fn key_arn(text: &str) -> Result<String, String> {
+    let is_key = text.starts_with("arn:") && text.contains(":kms:") && text.contains(":key/");
+    let expected = "expected a key's own ARN, like arn:aws:kms:eu-west-1:123456789012:key/…: an alias does not do";
+    if is_key { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
+}
+
 impl PolicyArguments {
     /// The policy as JSON text.
     fn policy(self) -> String {
-        let Self { workflows, attach_only, account, region, partition } = self;
+        let Self { workflows, attach_only, keys, account, region, partition } = self;
         let purposes: &[Purpose] = match attach_only {
             true => &[Purpose::Work, Purpose::Look],
             false => &[Purpose::Work, Purpose::Look, Purpose::Provision],
         };
         let names = if workflows.is_empty() { Patterns::any() } else { Patterns::of_workflows(&workflows) };
-        format!("{:#}", permissions::policy_for(purposes, &Place { partition, region, account }, &names))
+        format!("{:#}", permissions::policy_for(purposes, &Place { partition, region, account }, &names, &keys))
     }
 }
 

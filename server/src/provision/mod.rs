@@ -27,6 +27,7 @@ mod placeholders;
 mod plan;
 mod policy;
 mod role;
+mod role_needs;
 mod spec;
 mod state_machine;
 mod steps;

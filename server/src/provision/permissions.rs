@@ -75,6 +75,18 @@ const CALLS: &[(&str, Purpose, Scope)] = &[
     ("iam:DeleteRolePolicy", Provision, Roles),
 ];
 
+/// What of a customer's key each of those calls needs, where activity and state machine are encrypted with one: AWS asks
+/// KMS in the caller's name. As AWS documents it; what is not here needs nothing.
+const KEY_CALLS: &[(&str, &[&str])] = &[
+    ("states:GetActivityTask", &["kms:Decrypt"]),
+    ("states:DescribeExecution", &["kms:Decrypt"]),
+    ("states:GetExecutionHistory", &["kms:Decrypt"]),
+    ("states:DescribeStateMachine", &["kms:Decrypt"]),
+    ("states:CreateActivity", &["kms:DescribeKey"]),
+    ("states:CreateStateMachine", &["kms:DescribeKey", "kms:GenerateDataKey"]),
+    ("states:UpdateStateMachine", &["kms:DescribeKey", "kms:GenerateDataKey"]),
+];
+
 /// Where the server works, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -115,9 +127,10 @@ impl Patterns {
     }
 }
 
-/// The policy that allows exactly the calls for these purposes, on these resources.
+/// The policy that allows exactly the calls for these purposes, on these resources. `keys` are the ARNs of the KMS keys that
+/// some of them are encrypted with.
 #[must_use]
-pub fn policy_for(purposes: &[Purpose], place: &Place, names: &Patterns) -> Value {
+pub fn policy_for(purposes: &[Purpose], place: &Place, names: &Patterns, keys: &[String]) -> Value {
     let mut groups: Vec<(Purpose, Scope, Vec<&str>)> = Vec::new();
     for &(action, purpose, scope) in CALLS.iter().filter(|(_, purpose, _)| purposes.contains(purpose)) {
         match groups.iter_mut().find(|group| group.0 == purpose && group.1 == scope) {
@@ -137,7 +150,23 @@ pub fn policy_for(purposes: &[Purpose], place: &Place, names: &Patterns) -> Valu
         pass["Condition"] = json!({"StringEquals": {"iam:PassedToService": "states.amazonaws.com"}});
         statements.push(pass);
     }
+    if !keys.is_empty() {
+        let mut uses = statement("Keys", &key_actions(purposes), keys);
+        uses["Condition"] =
+            json!({"StringLike": {"kms:ViaService": format!("states.{}.amazonaws.com*", place.region)}});
+        statements.push(uses);
+    }
     json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+fn key_actions(purposes: &[Purpose]) -> Vec<&'static str> {
+    let of_purpose =
+        |call: &str| CALLS.iter().any(|(action, purpose, _)| *action == call && purposes.contains(purpose));
+    let used = KEY_CALLS.iter().filter(|(call, _)| of_purpose(call));
+    let mut actions: Vec<&str> = used.flat_map(|(_, actions)| actions.iter().copied()).collect();
+    actions.sort_unstable();
+    actions.dedup();
+    actions
 }
 
 fn statement(sid: &str, actions: &[&str], resources: &[String]) -> Value {
@@ -192,17 +221,37 @@ mod tests {
         Place { partition: "aws".to_owned(), region: "eu-west-1".to_owned(), account: "123456789012".to_owned() }
     }
 
+    fn key() -> String {
+        "arn:aws:kms:eu-west-1:123456789012:key/1".to_owned()
+    }
+
+    #[test]
+    fn a_key_may_be_used_through_step_functions_for_what_the_calls_need() {
+        let keys = |purposes: &[Purpose]| {
+            let policy = policy_for(purposes, &place(), &Patterns::any(), &[key()]);
+            policy["Statement"].as_array().unwrap().last().unwrap().clone()
+        };
+        let work = keys(&[Work]);
+        assert_eq!((&work["Action"], &work["Resource"]), (&json!(["kms:Decrypt"]), &json!([key()])));
+        assert_eq!(work["Condition"]["StringLike"]["kms:ViaService"], "states.eu-west-1.amazonaws.com*");
+        let all = keys(&[Work, Look, Provision]);
+        assert_eq!(all["Action"], json!(["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]));
+        for (call, _) in KEY_CALLS {
+            assert!(CALLS.iter().any(|(action, ..)| action == call), "{call} is not made");
+        }
+    }
+
     #[test]
     fn nothing_is_allowed_that_is_not_asked_for() {
         let names = Patterns::of_workflows(&["pay".to_owned()]);
-        let work = policy_for(&[Work], &place(), &names).to_string();
+        let work = policy_for(&[Work], &place(), &names, &[]).to_string();
         assert!(
             work.contains("states:GetActivityTask") && !work.contains("iam:") && !work.contains("Create"),
             "{work}"
         );
         assert!(work.contains("arn:aws:states:eu-west-1:123456789012:activity:pay-*activity"), "{work}");
         assert!(work.contains("arn:aws:states:eu-west-1:123456789012:execution:pay-state-machine:*"), "{work}");
-        let all = policy_for(&[Work, Look, Provision], &place(), &names);
+        let all = policy_for(&[Work, Look, Provision], &place(), &names, &[]);
         let statements = all["Statement"].as_array().unwrap();
         let pass = statements.iter().find(|one| one["Action"][0] == "iam:PassRole").unwrap();
         assert_eq!(pass["Resource"], json!(["arn:aws:iam::123456789012:role/pay-role"]));
@@ -225,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_policy_fits_iams_limit() {
-        let policy = policy_for(&[Work, Look, Provision], &place(), &Patterns::any()).to_string();
+        let policy = policy_for(&[Work, Look, Provision], &place(), &Patterns::any(), &[key()]).to_string();
         assert!(policy.len() <= 6_144, "{}", policy.len());
     }
 }

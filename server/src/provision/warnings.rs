@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::{
-    Placeholders, STEP_FUNCTIONS_FULL_ACCESS, Spec, Step, definition, policy,
+    Placeholders, STEP_FUNCTIONS_FULL_ACCESS, Spec, Step, definition, policy, role_needs,
     steps::{steps, task_resources},
 };
 
@@ -112,6 +112,15 @@ fn rights(spec: &Spec, resources: &[String], warn: &mut impl FnMut(&str, String)
     if only_activities && !observed && !spec.role.inline_policies.is_empty() {
         let message = "a state machine that only waits for activities needs no policy at all";
         warn("role.inline_policies", message.to_owned());
+    }
+    for need in role_needs::lacking(spec) {
+        let message = format!(
+            "the role needs {} {}, and no inline policy allows that; unless a managed policy does, Step Functions refuses, \
+             or executions fail",
+            need.actions.join(", "),
+            need.purpose,
+        );
+        warn(need.field, message);
     }
 }
 
@@ -249,6 +258,15 @@ mod tests {
         assert_eq!(found(&spec), []);
         spec.rule.expire_after = Some(SignedDuration::from_secs(301));
         assert!(has(&spec, "shorter than the 301 s"));
+    }
+
+    #[test]
+    fn what_the_role_needs_for_traces_is_told() {
+        let mut spec = quiet();
+        spec.state_machine.tracing = true;
+        let (field, message) = &found(&spec)[0];
+        assert_eq!(field, "state_machine.tracing");
+        assert!(message.contains("xray:PutTraceSegments, xray:PutTelemetryRecords"), "{message}");
     }
 
     #[test]
