@@ -43,7 +43,9 @@ fn for_reason(reason: &Reason, error: &Error) -> Vec<String> {
         Reason::ApprovalNotFound => one("see approve-cli list --status all"),
         Reason::RequestIdReused => one("leave --request-id out, or repeat the very same decision"),
         Reason::WorkflowNotFound => one("see approve-cli workflow list"),
-        Reason::ApprovalsPending => one("decide them first, or use --force: the pending ones become CANCELED"),
+        Reason::ApprovalsPending => {
+            one("decide them first, or use --force: destroy makes them CANCELED, a replacing apply leaves them open")
+        }
         Reason::ReplaceNeeded => one("see what would be lost with workflow plan, then use --replace"),
         Reason::WorkflowAttached => one("change it where it is defined, then run workflow attach again"),
         Reason::NotOwned => one("take it over with --adopt, or choose another name"),

@@ -5,7 +5,7 @@ use approve_proto::v1::{
     ExportFormat, ExportWorkflowRequest, ExportWorkflowResponse, GetExecutionRequest, GetWorkflowDriftRequest,
     GetWorkflowRequest, ListWorkflowsRequest, Plan, PlanWorkflowRequest, ResourceStep, StartExecutionRequest,
     StartExecutionResponse, Workflow, WorkflowSpec, apply_workflow_response::Event,
-    export_workflow_request::Workflow as Exported,
+    destroy_workflow_request::Workflow as Destroyed, export_workflow_request::Workflow as Exported,
 };
 use futures::{Stream, StreamExt, stream};
 use tokio::time::Instant;
@@ -33,10 +33,11 @@ pub enum ApplyEvent {
 pub struct ApplyOptions {
     adopt: bool,
     replace: bool,
+    force: bool,
 }
 
 impl ApplyOptions {
-    /// Neither.
+    /// None of it.
     pub fn new() -> Self {
         Self::default()
     }
@@ -50,6 +51,12 @@ impl ApplyOptions {
     /// Whether to delete and make anew what can't be changed in place.
     pub fn replace(mut self, replace: bool) -> Self {
         self.replace = replace;
+        self
+    }
+
+    /// Whether to replace even while approvals of the workflow are pending.
+    pub fn force(mut self, force: bool) -> Self {
+        self.force = force;
         self
     }
 }
@@ -159,7 +166,12 @@ impl Client {
     ) -> impl Stream<Item = Result<ApplyEvent, Error>> + Send + Unpin + use<> {
         let client = self.clone();
         let timeout = client.config().provisioning_timeout;
-        let message = ApplyWorkflowRequest { spec: Some(spec), adopt: options.adopt, replace: options.replace };
+        let message = ApplyWorkflowRequest {
+            spec: Some(spec),
+            adopt: options.adopt,
+            replace: options.replace,
+            force: options.force,
+        };
         let opened = stream::once(async move {
             let deadline = Instant::now() + timeout;
             let responses = client
@@ -204,7 +216,21 @@ impl Client {
     /// Reasons [`WorkflowNotFound`](crate::Reason::WorkflowNotFound),
     /// [`ApprovalsPending`](crate::Reason::ApprovalsPending), and those of AWS.
     pub async fn destroy_workflow(&self, name: impl Into<String>, force: bool) -> Result<Vec<ResourceStep>, Error> {
-        let message = DestroyWorkflowRequest { name: name.into(), force };
+        self.destroy(Destroyed::Name(name.into()), force).await
+    }
+
+    /// Deletes what an apply that never succeeded left behind of a spec's resources; says what was done with each. If a
+    /// workflow of its name was applied, that one is destroyed, as it was applied.
+    ///
+    /// # Errors
+    /// Those of [`destroy_workflow`](Self::destroy_workflow), and reason
+    /// [`InvalidField`](crate::Reason::InvalidField).
+    pub async fn destroy_by_spec(&self, spec: WorkflowSpec, force: bool) -> Result<Vec<ResourceStep>, Error> {
+        self.destroy(Destroyed::Spec(spec), force).await
+    }
+
+    async fn destroy(&self, what: Destroyed, force: bool) -> Result<Vec<ResourceStep>, Error> {
+        let message = DestroyWorkflowRequest { workflow: Some(what), force };
         let timeout = self.config().provisioning_timeout;
         let response = self
             .call(timeout, Repeat::Untouched, self.workflows(), message, |mut service, request| async move {

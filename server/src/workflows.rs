@@ -208,9 +208,10 @@ impl Provisioner {
         if known.as_ref().is_some_and(|known| known.record.spec.attached) {
             return Err(ProvisionerError::Attached(spec.name));
         }
-        let pending = if options.replace { self.store.count_pending(Some(&spec.name)).await? } else { 0 };
-        let careful = Options { replace: options.replace && pending == 0, ..options };
-        let outputs = provision::apply(&*self.control, &*self.clock, &spec, careful, progress).await;
+        let careful = options.replace && !options.force;
+        let pending = if careful { self.store.count_pending(Some(&spec.name)).await? } else { 0 };
+        let options = Options { replace: options.replace && pending == 0, ..options };
+        let outputs = provision::apply(&*self.control, &*self.clock, &spec, options, progress).await;
         let outputs = outputs.map_err(|error| match error {
             ProvisionError::ReplaceNeeded { resource, .. } if pending > 0 => {
                 ProvisionerError::Pending { resource, pending }
@@ -251,6 +252,12 @@ impl Provisioner {
         };
         self.workflows.put(&self.store, record.clone()).await?;
         Ok(Arc::new(Workflow::new(record)))
+    }
+
+    /// Deletes what an apply that never succeeded left behind of a spec's resources, those that are ours.
+    pub async fn clear(&self, spec: &Spec) -> Result<Vec<StepReport>, ProvisionerError> {
+        let _working = self.working.lock().await;
+        Ok(provision::destroy_spec(&*self.control, &*self.clock, spec).await?)
     }
 
     /// Deletes a workflow's resources, those that are ours, and forgets it. Of one that others provision, only forgets it.

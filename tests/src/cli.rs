@@ -48,7 +48,11 @@ impl Cli {
 
     /// Runs it to its end.
     pub async fn run(&self, args: &[&str]) -> Output {
-        let mut command = tokio::process::Command::from(self.command(args));
+        self.finish(self.command(args), args).await
+    }
+
+    async fn finish(&self, command: Command, args: &[&str]) -> Output {
+        let mut command = tokio::process::Command::from(command);
         let run = command.kill_on_drop(true).output();
         let output = match tokio::time::timeout(DEADLINE, run).await {
             Ok(output) => output.unwrap(),
@@ -67,6 +71,15 @@ impl Cli {
         self.run(&[args, &["--output", "json"]].concat()).await.ok().json()
     }
 
+    /// Runs it to its end on a terminal of its own, which takes stdout and stderr alike. `args` are without quotes.
+    pub async fn on_terminal(&self, args: &[&str]) -> Output {
+        let line: Vec<String> =
+            [binaries::cli().to_str().unwrap()].iter().chain(args).map(|arg| format!("'{arg}'")).collect();
+        let mut script = command("script", &self.folder);
+        script.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]).env("TERM", "xterm");
+        self.finish(self.addressed(script), args).await
+    }
+
     /// Starts it, for commands that stay.
     pub fn spawn(&self, name: &str, args: &[&str]) -> Process {
         Process::spawn(name, self.command(args), &self.folder)
@@ -74,7 +87,12 @@ impl Cli {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = command(binaries::cli(), &self.folder);
-        command.env("APPROVE_SERVER", &self.server).env("APPROVE_ACTOR", &self.actor).args(args);
+        command.args(args);
+        self.addressed(command)
+    }
+
+    fn addressed(&self, mut command: Command) -> Command {
+        command.env("APPROVE_SERVER", &self.server).env("APPROVE_ACTOR", &self.actor);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

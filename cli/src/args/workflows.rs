@@ -55,6 +55,9 @@ pub(crate) enum WorkflowCommand {
         /// Delete and make anew what can't be changed in place; not while approvals are pending.
         #[arg(long)]
         replace: bool,
+        /// With --replace: also while approvals are pending.
+        #[arg(long, requires = "replace")]
+        force: bool,
     },
     /// Compare a workflow's AWS resources with what was last applied. Exit code 0: all is as it was, 11: not all.
     Drift {
@@ -75,7 +78,11 @@ pub(crate) enum WorkflowCommand {
     /// Delete a workflow's AWS resources.
     Destroy {
         /// Its name.
-        name: String,
+        #[arg(required_unless_present = "spec")]
+        name: Option<String>,
+        /// Instead of a name: the spec, as a TOML file, of one whose apply never succeeded.
+        #[arg(long, value_name = "FILE", conflicts_with = "name")]
+        spec: Option<PathBuf>,
         /// Also when approvals of it are pending: they become CANCELED.
         #[arg(long)]
         force: bool,

@@ -316,6 +316,11 @@ fn provision(error: ProvisionError, report: &mut Report) -> Code {
             report.reason("AWS_REFUSED").with("operation", "CreateStateMachine");
             Code::FailedPrecondition
         }
+        ProvisionError::Incomplete { left, failed } => {
+            let code = aws(&failed, report);
+            report.with("left", left);
+            code
+        }
         ProvisionError::Call(error) => aws(&error, report),
     }
 }

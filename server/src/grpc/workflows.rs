@@ -8,7 +8,8 @@ use approve_proto::v1::{
     GetExecutionRequest, GetExecutionResponse, GetWorkflowDriftRequest, GetWorkflowDriftResponse, GetWorkflowRequest,
     GetWorkflowResponse, ListWorkflowsRequest, ListWorkflowsResponse, PlanWorkflowRequest, PlanWorkflowResponse,
     StartExecutionRequest, StartExecutionResponse, apply_workflow_response::Event,
-    export_workflow_request::Workflow as Exported, workflow_service_server::WorkflowService,
+    destroy_workflow_request::Workflow as Destroyed, export_workflow_request::Workflow as Exported,
+    workflow_service_server::WorkflowService,
 };
 use futures::StreamExt as _;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -35,6 +36,13 @@ use crate::{
 /// How many states of an execution are told.
 const MAX_STATES: usize = 1_000;
 
+/// What is to be destroyed.
+enum Target {
+    Known(Arc<Workflow>),
+    /// Of an apply that never succeeded.
+    Leftovers(Box<Spec>),
+}
+
 /// What the service needs.
 pub(crate) struct WorkflowCalls {
     pub(crate) provisioner: Arc<Provisioner>,
@@ -57,7 +65,7 @@ impl WorkflowService for WorkflowCalls {
         if request.adopt {
             caller.require(Permission::Provision, None, None).map_err(ApiError::from)?;
         }
-        let options = Options { adopt: request.adopt, replace: request.replace };
+        let options = Options { adopt: request.adopt, replace: request.replace, force: request.force };
         let provisioner = Arc::clone(&self.provisioner);
         let (sender, steps) = tokio::sync::mpsc::unbounded_channel();
         // A caller that goes away does not stop an apply half-way.
@@ -179,19 +187,34 @@ impl WorkflowService for WorkflowCalls {
     ) -> Result<Response<DestroyWorkflowResponse>, Status> {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
-        let workflow = self.named(&caller, &request.name)?;
-        caller.require(Permission::Provision, Some(&request.name), None).map_err(ApiError::from)?;
+        let (name, target) = match request.workflow {
+            Some(Destroyed::Name(name)) => {
+                let workflow = self.named(&caller, &name)?;
+                (name, Target::Known(workflow))
+            }
+            Some(Destroyed::Spec(spec)) => {
+                let spec = read_spec(spec)?.checked().map_err(ApiError::from)?;
+                let known = self.named(&caller, &spec.name).ok();
+                (spec.name.clone(), known.map_or_else(|| Target::Leftovers(Box::new(spec)), Target::Known))
+            }
+            None => return Err(ApiError::field("workflow", "expected a workflow's name or spec").into()),
+        };
+        caller.require(Permission::Provision, Some(&name), None).map_err(ApiError::from)?;
         let store = &self.provisioner.store;
-        let pending = store.count_pending(Some(&request.name)).await.map_err(ApiError::from)?;
+        let pending = store.count_pending(Some(&name)).await.map_err(ApiError::from)?;
         if pending > 0 && !request.force {
             return Err(ApiError::ApprovalsPending { pending }.into());
         }
-        let steps = self.provisioner.destroy(&workflow).await.map_err(ApiError::from)?;
+        let steps = match target {
+            Target::Known(workflow) => self.provisioner.destroy(&workflow).await,
+            Target::Leftovers(spec) => self.provisioner.clear(&spec).await,
+        };
+        let steps = steps.map_err(ApiError::from)?;
         let destroyed = AdminEvent::WorkflowDestroyed { pending };
         let (origin, at) = (caller.origin.clone(), self.provisioner.clock.now());
-        store.record(origin, Some(request.name.clone()), None, destroyed, at).await.map_err(ApiError::from)?;
+        store.record(origin, Some(name.clone()), None, destroyed, at).await.map_err(ApiError::from)?;
         let reason = "its workflow was destroyed";
-        self.worker.cancel_all(&request.name, &caller.origin, reason).await.map_err(ApiError::from)?;
+        self.worker.cancel_all(&name, &caller.origin, reason).await.map_err(ApiError::from)?;
         Ok(Response::new(DestroyWorkflowResponse { steps: steps.into_iter().map(resource_step).collect() }))
     }
 

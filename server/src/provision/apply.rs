@@ -28,6 +28,8 @@ pub struct Options {
     pub adopt: bool,
     /// Delete and make anew what can't be changed in place.
     pub replace: bool,
+    /// Do so even while approvals are pending.
+    pub force: bool,
 }
 
 /// How far an apply is.

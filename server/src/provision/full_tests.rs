@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 
 use super::{
     Action, Encryption, LogLevel, Logging, Options, Outputs, Progress, ProvisionError, Spec, apply, destroy,
+    destroy_spec,
     fake::{Fake, Fault, Resources},
     observe, permissions, plan,
 };
@@ -57,7 +58,7 @@ fn replaced() -> Spec {
     spec
 }
 
-const REPLACE: Options = Options { adopt: false, replace: true };
+const REPLACE: Options = Options { adopt: false, replace: true, force: false };
 
 async fn run(fake: &Fake, spec: &Spec) -> (Result<Outputs, ProvisionError>, Vec<Progress>) {
     let mut progress = Vec::new();
@@ -209,6 +210,86 @@ async fn nothing_is_replaced_unasked() {
     let outcome = apply(&fake, &*fake.clock, &replaced(), Options::default(), |_| {}).await;
     assert!(matches!(outcome, Err(ProvisionError::ReplaceNeeded { .. })), "{outcome:?}");
     assert_eq!(writes(&fake), [""; 0]);
+}
+
+/// Fails each call of a first apply in turn, and then each call of the destroy by its spec: nothing stays.
+#[tokio::test]
+async fn what_a_first_apply_left_behind_is_destroyed_by_its_spec() {
+    let spec = full();
+    for fault in [Fault::Before, Fault::After] {
+        let mut destroyed = 0;
+        for call in 0.. {
+            let fake = Fake::new();
+            fake.state().fault = Some((call, fault));
+            let _ = run(&fake, &spec).await;
+            if fake.take_calls().len() <= call {
+                assert!(call >= 15, "only {call} calls");
+                break;
+            }
+            let left = settled(&fake) != Resources::default();
+            fake.state().fault = None;
+            let steps = destroy_spec(&fake, &*fake.clock, &spec).await.unwrap();
+            fake.pass(SignedDuration::from_mins(1));
+            assert_eq!(
+                settled_later(&fake).await,
+                Resources::default(),
+                "after call {call} failed {fault:?}: {steps:?}"
+            );
+            assert_eq!(steps.iter().any(|step| step.action == Action::Deleted), left, "{steps:?}");
+            let names = ["HumanApprovalStateMachine", "HumanApprovalRole", "HumanApprovalActivity", "Legal"];
+            for name in names {
+                assert!(steps.iter().any(|step| step.resource_name == name), "{name} is not told of: {steps:?}");
+            }
+            destroyed += usize::from(left);
+        }
+        assert!(destroyed >= 8, "only {destroyed} left something");
+    }
+}
+
+async fn settled_later(fake: &Fake) -> Resources {
+    let _ = super::ControlPlane::list_state_machines(fake, None).await;
+    settled(fake)
+}
+
+#[tokio::test]
+async fn what_a_failed_destroy_leaves_is_told_and_the_same_destroy_goes_on() {
+    let spec = full();
+    for fault in [Fault::Before, Fault::After] {
+        for call in 0.. {
+            let fake = Fake::new();
+            run(&fake, &spec).await.0.unwrap();
+            fake.take_calls();
+            fake.state().fault = Some((call, fault));
+            let outcome = destroy_spec(&fake, &*fake.clock, &spec).await;
+            let calls = fake.take_calls();
+            fake.state().fault = None;
+            if calls.len() <= call {
+                outcome.unwrap();
+                assert!(call > 20, "only {call} calls");
+                break;
+            }
+            let deleting = calls.iter().any(|(_, writes)| *writes);
+            match outcome.unwrap_err() {
+                ProvisionError::Incomplete { left, .. } => assert!(left.ends_with("activity Legal"), "{left}"),
+                error => assert!(!deleting, "what is left after {calls:?} is not told: {error}"),
+            }
+            destroy_spec(&fake, &*fake.clock, &spec).await.unwrap();
+            fake.pass(SignedDuration::from_mins(1));
+            assert_eq!(settled_later(&fake).await, Resources::default(), "after {:?} failed {fault:?}", calls[call]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_destroy_by_spec_leaves_what_is_not_the_workflows() {
+    let (fake, spec) = (Fake::new(), full());
+    run(&fake, &spec).await.0.unwrap();
+    let mut other = spec.clone();
+    other.name = "other".to_owned();
+    let before = settled(&fake);
+    let steps = destroy_spec(&fake, &*fake.clock, &other).await.unwrap();
+    assert!(steps.iter().all(|step| step.action == Action::Skipped && step.detail.is_some()), "{steps:?}");
+    assert_eq!(settled(&fake), before);
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub use self::{
     },
     aws_sdk::SdkControlPlane,
     definition::reference,
-    destroy::destroy,
+    destroy::{destroy, destroy_spec},
     export::{Format, export},
     observe::{Observed, ObservedActivity, observe},
     placeholders::{ACTIVITY_ARN, Placeholders},
@@ -144,6 +144,14 @@ pub enum ProvisionError {
         waited: SignedDuration,
         /// What AWS said in the end. The same error code tells a caller who may not pass the role.
         source: CallError,
+    },
+    /// A call failed while resources were being deleted.
+    #[error("{failed}; not everything is deleted, there may still be: {left}")]
+    Incomplete {
+        /// Types and names.
+        left: String,
+        /// The call.
+        failed: CallError,
     },
     /// A call to AWS failed.
     #[error(transparent)]

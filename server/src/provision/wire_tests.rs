@@ -188,7 +188,7 @@ async fn apply_and_destroy_converge_through_a_storm() {
         };
         assert_eq!(record.definition, outputs.definition);
         while let Err(error) = destroy(&control, &record).await {
-            assert!(matches!(error, ProvisionError::Call(_)), "seed {seed}: {error:?}");
+            assert!(matches!(error, ProvisionError::Incomplete { .. }), "seed {seed}: {error:?}");
             failures += 1;
         }
         assert!(failures > 0, "seed {seed} struck nothing");

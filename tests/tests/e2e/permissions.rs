@@ -346,7 +346,7 @@ async fn whoever_provisions_some_workflows_takes_nothing_of_the_others() {
     let mut apply = async |name: &str, activity: &str, adopt: bool| -> Result<(), Status> {
         let mut spec = spec(name, ASK);
         spec.activity_name = activity.to_owned();
-        let request = ApplyWorkflowRequest { spec: Some(spec), adopt, replace: false };
+        let request = ApplyWorkflowRequest { spec: Some(spec), adopt, replace: false, force: false };
         let mut steps =
             raw.apply_workflow(world.server.request("pat", &["pay-provision"], request)).await?.into_inner();
         while steps.message().await?.is_some() {}

@@ -68,6 +68,53 @@ async fn a_spec_is_begun_a_step_is_added_and_the_workflow_asks() {
     assert_eq!(ended["output"]["approval"]["outcome"], "APPROVED");
 }
 
+/// The decision reaches the state after the step, and a refusal the one that fails.
+#[tokio::test]
+async fn a_step_in_jsonata_is_added_applied_and_decided() {
+    let server = Server::empty().await;
+    let cli = server.cli("ana");
+    let path = |name: &str| server.folder().join(name).to_str().unwrap().to_owned();
+    let (spec, flow) = (path("pay.toml"), path("pay.asl.json"));
+    let definition = r#"{
+  "QueryLanguage": "JSONata",
+  "StartAt": "Pay",
+  "TimeoutSeconds": 86400,
+  "States": {
+    "Pay": {"Type": "Pass", "End": true, "Output": {
+      "paid": "{% $states.input.amount %}", "by": "{% $states.input.approval.decided_by[0] %}"}}
+  }
+}
+"#;
+    fs::write(&flow, definition).unwrap();
+    fs::write(
+        &spec,
+        "name = \"pay\"\n[state_machine]\ndefinition_file = \"pay.asl.json\"\n[role]\nmanaged_policies = []\n",
+    )
+    .unwrap();
+    cli.run(&["workflow", "scaffold", &flow, "--before", "Pay", "--title", "Pay?"]).await.ok();
+    let plan = cli.run(&["workflow", "plan", &spec, "--output", "json"]).await.exits(11).json();
+    assert_eq!(plan["warnings"], json!([]), "a scaffolded step is a correct one");
+    cli.run(&["workflow", "apply", &spec]).await.ok();
+
+    let start = async || cli.json(&["start", "--workflow", "pay", "--input", r#"{"amount": 99.90}"#]).await;
+    let started = start().await;
+    approve_next(&cli, "Pay?").await;
+    let ended = execution_ended(&cli, started["execution_arn"].as_str().unwrap()).await;
+    assert_eq!(ended["status"], "succeeded", "{ended}");
+    assert_eq!(ended["output"]["paid"].to_string(), "99.90");
+    assert!(ended["output"]["by"].to_string().contains("ana"), "{ended}");
+
+    let started = start().await;
+    let id = approve_tests::wait_for("the approval", async || {
+        let listed = cli.json(&["list"]).await;
+        Some(listed.as_array().unwrap().first()?["id"].as_str().unwrap().to_owned())
+    })
+    .await;
+    cli.run(&["decide", &id, "--reject", "--comment", "no"]).await.ok();
+    let ended = execution_ended(&cli, started["execution_arn"].as_str().unwrap()).await;
+    assert_eq!((&ended["status"], &ended["error"]), (&json!("failed"), &json!("Approval.Rejected")), "{ended}");
+}
+
 #[tokio::test]
 async fn a_state_machine_that_others_made_is_worked_for_and_left_alone() {
     let server = Server::empty().await;

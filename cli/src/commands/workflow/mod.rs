@@ -6,7 +6,7 @@ mod init;
 mod plan;
 mod scaffold;
 
-use approve_client::{ApplyOptions, Client, proto::Workflow};
+use approve_client::{ApplyOptions, Client, Error, Reason, proto::Workflow};
 
 use crate::{
     args::WorkflowCommand,
@@ -17,6 +17,7 @@ use crate::{
         json::{StepJson, WorkflowJson},
         workflow as render,
     },
+    spec,
 };
 
 pub(crate) async fn run(context: &Context, command: WorkflowCommand) -> Result<Exit, Failure> {
@@ -26,8 +27,8 @@ pub(crate) async fn run(context: &Context, command: WorkflowCommand) -> Result<E
         WorkflowCommand::Export(args) => code::export(context, args).await,
         WorkflowCommand::Attach(args) => code::attach(context, args).await,
         WorkflowCommand::Plan { spec } => plan::plan(context, &spec).await,
-        WorkflowCommand::Apply { spec, adopt, replace } => {
-            apply::run(context, &spec, ApplyOptions::new().adopt(adopt).replace(replace)).await
+        WorkflowCommand::Apply { spec, adopt, replace, force } => {
+            apply::run(context, &spec, ApplyOptions::new().adopt(adopt).replace(replace).force(force)).await
         }
         WorkflowCommand::Drift { name } => plan::drift(context, name).await,
         WorkflowCommand::Get { name } => {
@@ -36,9 +37,13 @@ pub(crate) async fn run(context: &Context, command: WorkflowCommand) -> Result<E
             Ok(Exit::Ok)
         }
         WorkflowCommand::List => list(context, context.connect().await?).await,
-        WorkflowCommand::Destroy { name, force } => {
+        WorkflowCommand::Destroy { name, spec, force } => {
+            let spec = spec.map(|path| spec::read(&path)).transpose()?;
             let client = context.connect().await?;
-            let steps = client.destroy_workflow(name, force).await?;
+            let steps = match spec {
+                Some(spec) => client.destroy_by_spec(spec, force).await?,
+                None => client.destroy_workflow(name.unwrap_or_default(), force).await.map_err(unknown)?,
+            };
             if context.json() {
                 let steps: Vec<_> = steps.iter().map(StepJson::from).collect();
                 context.out.print_json(&steps)?;
@@ -49,6 +54,19 @@ pub(crate) async fn run(context: &Context, command: WorkflowCommand) -> Result<E
             }
             Ok(Exit::Ok)
         }
+    }
+}
+
+/// One whose apply never succeeded is not known by its name.
+fn unknown(error: Error) -> Failure {
+    match error.reason() {
+        Some(Reason::WorkflowNotFound) => Failure::Explained {
+            source: error,
+            hint:
+                "see workflow list; what an apply that never succeeded left behind goes by its spec, with --spec FILE"
+                    .to_owned(),
+        },
+        _ => error.into(),
     }
 }
 
