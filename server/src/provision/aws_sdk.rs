@@ -156,6 +156,13 @@ impl ControlPlane for SdkControlPlane {
             .logging_configuration(write_logging(settings.logging.as_ref()))
             .tracing_configuration(write_tracing(settings.tracing))
             .encryption_configuration(write_encryption(operation, settings.encryption.as_ref())?);
+        // AWS documents that `enabled` has to be there, and the SDK leaves a false out.
+        let call = call.customize().mutate_request(|request| {
+            let Some(text) = request.body().bytes().and_then(|body| std::str::from_utf8(body).ok()) else { return };
+            let text = text.replace(r#""tracingConfiguration":{}"#, r#""tracingConfiguration":{"enabled":false}"#);
+            request.headers_mut().insert("content-length", text.len().to_string());
+            *request.body_mut() = text.into();
+        });
         call.send().await.map_err(failed(operation))?;
         Ok(())
     }
