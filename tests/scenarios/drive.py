@@ -104,7 +104,10 @@ class Driver:
             try:
                 if step == "take":
                     task = self.sfn.get_activity_task(activityArn=activity, workerName="w")
-                    token = task["taskToken"]
+                    token = task.get("taskToken")
+                    if not token:
+                        seen["calls"].append("no task")
+                        break
                     seen["tasks"].append(json.loads(task["input"]))
                 elif step == "succeed":
                     steady(self.sfn.send_task_success, taskToken=token, output=arguments[0])

@@ -1,5 +1,5 @@
 //! How long a task takes from StartExecution to a waiting poll, over the wire, and what waiting executions weigh.
-//! `cargo run --release -p sfn-local --example bench`. Linux only, for the memory.
+//! `cargo run --release -p sfn-local --example bench [-- DATA_FILE]`. Linux only, for the memory.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -21,7 +21,9 @@ const AT_ONCE: usize = 50;
 
 #[tokio::main]
 async fn main() {
-    let server = Server::bind(Options { check_roles: false, ..Options::default() }).await.unwrap();
+    let data_file = std::env::args().nth(1).map(std::path::PathBuf::from);
+    let options = Options { check_roles: false, data_file: data_file.clone(), ..Options::default() };
+    let server = Server::bind(options.clone()).await.unwrap();
     let endpoint = server.endpoint();
     let cancel = CancellationToken::new();
     let serving = tokio::spawn(server.serve(cancel.clone()));
@@ -78,6 +80,12 @@ async fn main() {
     );
     cancel.cancel();
     serving.await.unwrap().unwrap();
+    if let Some(file) = data_file {
+        let size = std::fs::metadata(&file).unwrap().len();
+        let started = Instant::now();
+        drop(Server::bind(options).await.unwrap());
+        println!("a start from the file of {} MiB: {:?}", size / 1024 / 1024, started.elapsed());
+    }
 }
 
 /// Delays, shortest first.

@@ -43,7 +43,7 @@
 //!
 //! Numbers keep their digits, also through JSONata where it does not compute with them.
 //!
-//! Not here: Express and distributed Map, Map over objects, Task resources other than activities, versions, aliases,
+//! Not here: Express and distributed Map, Task resources other than activities, versions, aliases,
 //! redrive, JSONata's `$eval`; encryption keys, logging and tracing have no effect (their configuration is kept and given
 //! back). On request only: throttling by the documented quotas ([`Options::quotas`]), and a fresh role that cannot be
 //! assumed yet ([`Options::role_propagation`]). Nothing else is eventually consistent.
@@ -57,7 +57,8 @@
 //!   else `InvalidToken`.
 //! - A poll whose connection is seen to be gone takes no task, unless [`Options::dead_polls_take_tasks`] asks for what
 //!   AWS does. A task whose answer is lost on the way is lost, as with AWS.
-//! - A machine that is deleted is `DELETING` until its running executions have ended, which go on.
+//! - A machine that is deleted is `DELETING` until its running executions have ended: each is aborted at its next
+//!   transition from one state to another.
 //! - An expression of JSONata that fails is `States.QueryEvaluationError`, which Retry and Catch match.
 //! - `States.Runtime` ends an execution whatever Retry and Catch say; `States.ALL` does not match
 //!   `States.DataLimitExceeded`.

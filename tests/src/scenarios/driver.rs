@@ -159,7 +159,11 @@ impl Driver {
                 "take" => {
                     let poll = self.sfn.get_activity_task().activity_arn(activity).worker_name("w");
                     let task = poll.send().await.unwrap();
-                    token = task.task_token.unwrap();
+                    let Some(given) = task.task_token.filter(|token| !token.is_empty()) else {
+                        calls.push("no task".to_owned());
+                        break;
+                    };
+                    token = given;
                     tasks.push(serde_json::from_str(&task.input.unwrap()).unwrap());
                     "ok".to_owned()
                 }

@@ -118,8 +118,11 @@ impl Function {
             Self::JsonMerge => merge(&args)?,
             Self::JsonToString => Value::String(args.at(0).to_string()),
             Self::MathAdd => {
-                let sum = i128::from(args.integer(0)?) + i128::from(args.integer(1)?);
-                i64::try_from(sum).map_err(|_| args.fail("the sum is outside the 64-bit range"))?.into()
+                let (left, right) = (i32::try_from(args.integer(0)?), i32::try_from(args.integer(1)?));
+                let (Ok(left), Ok(right)) = (left, right) else {
+                    return Err(args.fail("the arguments must be from -2147483648 to 2147483647"));
+                };
+                (i64::from(left) + i64::from(right)).into()
             }
             Self::MathRandom => {
                 let (low, high) = (args.integer(0)?, args.integer(1)?);
@@ -181,8 +184,17 @@ impl<'a> Arguments<'a> {
         Ok(text)
     }
 
+    /// An integer, or what is nearest to a number that is none; halves go up.
     fn integer(&self, index: usize) -> Result<i64, Failure> {
-        self.at(index).as_i64().ok_or_else(|| self.fail(&format!("argument {} must be an integer", index + 1)))
+        const LARGEST: f64 = 9_007_199_254_740_992.0;
+        let value = self.at(index);
+        let rounded = || {
+            let nearest = (value.as_f64()? + 0.5).floor();
+            #[allow(clippy::cast_possible_truncation)]
+            (nearest.abs() <= LARGEST).then_some(nearest as i64)
+        };
+        let integer = value.as_i64().or_else(rounded);
+        integer.ok_or_else(|| self.fail(&format!("argument {} must be an integer", index + 1)))
     }
 }
 
@@ -337,6 +349,7 @@ mod tests {
             ("States.JsonMerge($.obj, $['two words'], false)", r#"{"a":1200.50,"x":"y"}"#),
             ("States.JsonToString($.obj)", r#""{\"a\":1200.50}""#),
             ("States.MathAdd(111, -1)", "110"),
+            ("States.MathAdd(1.5, -0.5)", "2"),
             ("States.StringSplit('This.is+a,test', '.+,')", r#"["This","is","a","test"]"#),
             ("States.StringToJson('{\"a\":1.10}')", r#"{"a":1.10}"#),
             ("States.UUID()", r#""00000000-0000-4001-8000-000000000002""#),
@@ -361,6 +374,7 @@ mod tests {
             "States.Hash('x', 'CRC32')",
             "States.JsonMerge($.obj, $.obj, true)",
             "States.MathAdd('1', 2)",
+            "States.MathAdd(2147483648, 0)",
             "States.MathRandom(5, 5)",
             "States.StringToJson('{')",
         ] {

@@ -269,6 +269,8 @@ impl<'e> Run<'e> {
         let mut failure = self.located(id, state, failure);
         let started = self.branch(id).is_some_and(|branch| branch.last_event != branch.entered_event);
         self.record_evaluation_failed(id, state, &failure);
+        // A Map whose Items are none has failed as one that had started.
+        let started = started || (failure.field.is_some() && matches!(state.kind, Kind::Map(_)));
         if let Some(branch) = self.branch(id) {
             branch.waiting = Waiting::Nothing;
         }

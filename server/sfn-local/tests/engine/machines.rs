@@ -398,3 +398,47 @@ fn a_refused_definition_names_everything_that_is_wrong() {
         assert!(error.message.contains(part), "{}", error.message);
     }
 }
+
+#[test]
+fn literals_that_look_like_paths_are_warned_about() {
+    let rule = json!({"And": [{"Variable": "$.a", "StringEquals": "$.b"}], "Next": "F"});
+    let machine = json!({"StartAt": "P", "States": {
+        "P": {
+            "Type": "Pass", "Comment": "$.fine", "Next": "C",
+            "Parameters": {"a": "$.b", "ok.$": "$.b", "deep": [{"c": "States.UUID()"}], "text": "$5"},
+        },
+        "C": {"Type": "Choice", "Choices": [rule], "Default": "R"},
+        "R": {"Type": "Pass", "Result": {"x.$": "$.y"}, "Next": "J"},
+        "J": {"Type": "Pass", "QueryLanguage": "JSONata", "Output": "$.fine", "Next": "F"},
+        "F": {"Type": "Fail", "Error": "$.e", "CausePath": "$.c"},
+    }});
+    let found = asl::warnings(&machine.to_string());
+    let found: Vec<String> = found.iter().map(|found| format!("{} {}", found.code, found.location)).collect();
+    let wanted = [
+        "NO_DOLLAR /States/P/Parameters/a",
+        "NO_DOLLAR /States/P/Parameters/deep[0]/c",
+        "NO_PATH /States/C/Choices[0]/And[0]/StringEquals",
+        "PASS_RESULT_IS_STATIC /States/R/Result",
+        "NO_PATH /States/F/Error",
+    ];
+    assert_eq!(found, wanted);
+    assert!(asl::validate(&machine.to_string()).is_empty());
+    assert!(asl::warnings("not json").is_empty());
+}
+
+#[test]
+fn the_variables_that_states_read_are_listed() {
+    let inner = json!({"I": {"Type": "Pass", "Parameters": {"v.$": "States.Format('{}', $deep.x)"}, "End": true}});
+    let machine = json!({"StartAt": "A", "States": {
+        "A": {"Type": "Pass", "Assign": {"x": 1, "deep": {"x": 2}, "l": [1]}, "Next": "C"},
+        "C": {"Type": "Choice", "Choices": [{"Variable": "$x", "NumericEqualsPath": "$deep.x", "Next": "M"}], "Default": "M"},
+        "M": {"Type": "Map", "ItemsPath": "$l", "ItemProcessor": {"StartAt": "I", "States": inner}, "Next": "J"},
+        "J": {
+            "Type": "Pass", "QueryLanguage": "JSONata", "End": true,
+            "Output": "{% ($own := 2; $map($l, function($i) { $i + $own }) & $states.input.x) %}",
+        },
+    }});
+    let references = asl::Definition::parse(&machine.to_string()).unwrap().variable_references();
+    let wanted = json!({"C": ["deep", "x"], "I": ["deep"], "J": ["l"], "M": ["l"]});
+    assert_eq!(json!(references), wanted);
+}
