@@ -249,7 +249,7 @@ fn refused(refusal: Refusal, report: &mut Report) -> Code {
 
 fn store(error: &StoreError, report: &mut Report) -> Code {
     match error {
-        StoreError::Unavailable(_) | StoreError::InUse(_) => {
+        StoreError::Unavailable(_) | StoreError::Unknown(_) | StoreError::InUse(_) => {
             error!(error = error as &dyn std::error::Error, "the store is unavailable");
             report.reason("STORE_UNAVAILABLE").retry();
             Code::Unavailable

@@ -1,7 +1,16 @@
 //! Which approvals a filter is for: the same for a list and for a watch.
 
-use super::Filter;
-use crate::approval::Approval;
+use super::{Filter, ListQuery};
+use crate::approval::{Approval, Status};
+
+impl ListQuery {
+    /// The statuses that can be in the page, each once. Nothing that is final awaits anybody.
+    pub(super) fn statuses_asked(&self) -> Vec<Status> {
+        let asked = |status: &Status| self.statuses.is_empty() || self.statuses.contains(status);
+        let awaits = |status: &Status| self.filter.awaiting.is_none() || *status == Status::Pending;
+        Status::ALL.into_iter().filter(asked).filter(awaits).collect()
+    }
+}
 
 impl Filter {
     /// Whether `approval` is one of those that are asked for. Looks at nothing but the approval as it stands.

@@ -16,6 +16,7 @@ mod due;
 mod events;
 mod filter;
 mod job;
+pub mod postgres;
 mod recording;
 pub mod sqlite;
 mod tables;
@@ -28,7 +29,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 pub use self::events::{EventPage, EventQuery, ExportRange, Exported, Recorded};
@@ -51,6 +52,10 @@ pub enum StoreError {
     /// It can't be reached, or failed; nothing was changed. May be retried.
     #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The answer to a write was lost, and what became of it can't be told: it was done or it was not, as a whole. May be
+    /// repeated with the same request key.
+    #[error("it is not known whether the store has kept this")]
+    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// What it holds can't be read: a defect, or damage.
     #[error("the store holds something that can't be read")]
     Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -335,6 +340,33 @@ pub const DEFAULT_HEARTBEAT: jiff::SignedDuration = jiff::SignedDuration::from_s
 /// How long a request key is kept at least.
 pub const REQUEST_KEY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How a store stands to this server, which may be one of several that share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it answered when it was last asked.
+    pub reachable: bool,
+    /// Until when the server may do what is due: keep tasks open, answer them. By its own clock that never goes back, and
+    /// well before others take it over. `None`: as long as it runs.
+    pub lease: Option<Instant>,
+    /// How many servers share it, this one included.
+    pub servers: usize,
+    /// Grows when work that was another server's became this one's: what is due is to be looked for anew.
+    pub taken_over: u64,
+    /// Grows when workflows or API tokens were changed, by whomever.
+    pub settings: i64,
+}
+
+impl Standing {
+    /// Of a store that no other server uses.
+    pub const ALONE: Self = Self { reachable: true, lease: None, servers: 1, taken_over: 0, settings: 0 };
+
+    /// Whether the server may do what is due.
+    #[must_use]
+    pub fn may_act(&self) -> bool {
+        self.lease.is_none_or(|until| Instant::now() < until)
+    }
+}
+
 /// Durable state. Every method may fail with [`StoreError`]; a failed write changed nothing.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -398,6 +430,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// The newest revision that readers can see; changes as it does, also where no approval does.
     fn head(&self) -> watch::Receiver<Revision>;
+
+    /// How it stands. What is due is found by the server that has it: that which changed the approval last, or took over
+    /// from one that is gone.
+    fn standing(&self) -> watch::Receiver<Standing>;
 
     /// Approvals that were PENDING at `as_of`, as they were then, by id, strictly after `after`, `limit` at most. A page
     /// is short where inputs are long.

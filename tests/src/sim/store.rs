@@ -11,7 +11,8 @@ use approve_server::{
     audit::{AdminEvent, ChainHead},
     store::{
         Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
-        Exported, HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Store, StoreError, WorkflowRecord,
+        Exported, HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Standing, Store, StoreError,
+        WorkflowRecord,
     },
 };
 use async_trait::async_trait;
@@ -25,6 +26,7 @@ use super::life::Life;
 pub(super) struct FragileStore {
     inner: Mutex<Option<Arc<dyn Store>>>,
     head: watch::Receiver<Revision>,
+    standing: watch::Receiver<Standing>,
     life: Life,
     away: AtomicBool,
     stalled: AtomicBool,
@@ -46,10 +48,11 @@ impl FragileStore {
     /// Around a store, for a server.
     #[must_use]
     pub(super) fn new(inner: Arc<dyn Store>, life: Life, seed: u64) -> Self {
-        let head = inner.head();
+        let (head, standing) = (inner.head(), inner.standing());
         Self {
             inner: Mutex::new(Some(inner)),
             head,
+            standing,
             life,
             away: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
@@ -184,6 +187,10 @@ impl Store for FragileStore {
 
     fn head(&self) -> watch::Receiver<Revision> {
         self.head.clone()
+    }
+
+    fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
     }
 
     async fn pending_at(&self, as_of: Revision, after: Option<ApprovalId>, limit: usize) -> Result<Page, StoreError> {

@@ -35,10 +35,13 @@ pub(crate) trait Bed: Send + Sync {
     async fn open(&self) -> SharedStore;
 }
 
-/// The tests of all rooms, for a bed.
+/// The tests of all rooms, for a bed; with an attribute for each, where one is given.
 macro_rules! conformance {
     ($bed:expr) => {
-        $crate::store::conformance::conformance! { @each $bed;
+        $crate::store::conformance::conformance!($bed, cfg(test));
+    };
+    ($bed:expr, $attribute:meta) => {
+        $crate::store::conformance::conformance! { @each $bed, $attribute;
             admission a_new_task_is_a_new_approval,
             admission a_token_is_known_again,
             admission a_task_that_was_not_understood_is_kept,
@@ -100,12 +103,14 @@ macro_rules! conformance {
         }
 
         #[test]
+        #[$attribute]
         fn random_histories() {
             $crate::store::conformance::random::random_histories(|| $bed);
         }
     };
-    (@each $bed:expr; $($room:ident $test:ident,)*) => { $(
+    (@each $bed:expr, $attribute:meta; $($room:ident $test:ident,)*) => { $(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[$attribute]
         async fn $test() {
             let bed = $bed;
             $crate::store::conformance::$room::$test(&bed).await;

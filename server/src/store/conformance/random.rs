@@ -77,7 +77,7 @@ const OWN: &str = "own";
 
 /// Compares stores of `beds` with the model, each with a history of its own.
 pub(crate) fn random_histories<B: Bed>(beds: impl Fn() -> B) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let config = ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };
     let cases = (vec(steps(), 1..60), any::<u64>(), people());
     let outcome = TestRunner::new(config).run(&cases, |(steps, seed, person)| {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
-use serde::Deserialize;
 
 use super::{
     connection::failed,
@@ -11,10 +10,10 @@ use super::{
     rows::{self, Fixed, MAX_PIECE_BYTES, text},
 };
 use crate::{
-    audit::{Hash, RecordFacts},
+    audit::Hash,
     store::{
-        EventPage, EventQuery, ExportRange, Exported, Recorded, Revision, StoreError,
-        codec::{decode, decode_response},
+        EventPage, EventQuery, ExportRange, Exported, Recorded, Revision, StoreError, codec::decode_response,
+        events::PayloadNames,
     },
 };
 
@@ -79,7 +78,7 @@ fn pick(
         let record = text(row, 2)?;
         looked_at += 1;
         bytes += record.len();
-        if matches(record, query)? {
+        if query.matches(record)? {
             events.push(recorded(row)?);
         }
         if events.len() >= query.limit || bytes > MAX_PIECE_BYTES || looked_at >= MAX_LOOKED_AT {
@@ -87,18 +86,6 @@ fn pick(
         }
     }
     Ok(EventPage { events, next: None })
-}
-
-fn matches(record: &str, query: &EventQuery) -> Result<bool, StoreError> {
-    let facts = RecordFacts::of(record).map_err(|error| StoreError::Corrupt(error.into()))?;
-    let actor = |actor: &crate::approval::Principal| {
-        facts.by == actor.as_str() || facts.on_behalf_of.as_deref() == Some(actor.as_str())
-    };
-    Ok(query.actor.as_ref().is_none_or(actor)
-        && query.workflow.as_deref().is_none_or(|workflow| facts.workflow.as_deref() == Some(workflow))
-        && (query.types.is_empty() || query.types.iter().any(|kind| facts.kind == *kind))
-        && query.start.is_none_or(|start| facts.at >= start)
-        && query.end.is_none_or(|end| facts.at < end))
 }
 
 fn recorded(row: &Row<'_>) -> Result<Recorded, StoreError> {
@@ -158,26 +145,6 @@ fn hash(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Re
 pub(super) const STATE_SINCE: &str = "SELECT state FROM events
     WHERE approval = ?1 AND revision >= ?2 AND state IS NOT NULL ORDER BY revision LIMIT 1";
 
-/// The digests that a record names, of what is kept beside it.
-#[derive(Deserialize)]
-struct Named {
-    #[serde(default)]
-    detail: Digests,
-}
-
-#[derive(Default, Deserialize)]
-struct Digests {
-    input_sha256: Option<String>,
-    description_sha256: Option<String>,
-    vote: Option<VoteDigest>,
-}
-
-#[derive(Deserialize)]
-struct VoteDigest {
-    voter: String,
-    response_sha256: Option<String>,
-}
-
 /// The payloads that an event names, as they are kept: whether they are what was hashed is for the verifier to say.
 fn payloads(
     connection: &Connection,
@@ -185,18 +152,17 @@ fn payloads(
     event: &Recorded,
 ) -> Result<BTreeMap<String, String>, StoreError> {
     let mut found = BTreeMap::new();
-    let Some(number) = number.filter(|_| event.record.contains("_sha256\":")) else { return Ok(found) };
-    let Named { detail } = decode(&event.record)?;
-    if detail.input_sha256.is_some() || detail.description_sha256.is_some() {
+    let Some(number) = number else { return Ok(found) };
+    let Some(names) = PayloadNames::of(&event.record)? else { return Ok(found) };
+    if names.of_request() {
         let fixed = Fixed::of(connection, number)?;
-        found.extend(detail.input_sha256.map(|digest| (digest, fixed.input.to_string())));
-        found.extend(detail.description_sha256.map(|digest| (digest, fixed.request.description.clone())));
+        names.keep_request(&fixed.input, &fixed.request.description, &mut found);
     }
-    if let Some(VoteDigest { voter, response_sha256: Some(digest) }) = detail.vote {
+    if let Some((voter, digest)) = names.of_vote() {
         let mut statement = connection.prepare_cached(STATE_SINCE).map_err(failed)?;
         let mut rows = statement.query(params![number, event.revision]).map_err(failed)?;
         if let Some(row) = rows.next().map_err(failed)? {
-            found.extend(decode_response(text(row, 0)?, &voter)?.map(|response| (digest, response)));
+            found.extend(decode_response(text(row, 0)?, voter)?.map(|response| (digest.to_owned(), response)));
         }
     }
     Ok(found)

@@ -57,7 +57,7 @@ pub(super) const ROW: &str = "SELECT a.status, a.revision, e.state, r.request, r
 
 /// A page.
 pub(super) fn list(connection: &Connection, query: &ListQuery) -> Result<Page, StoreError> {
-    let statuses = statuses(query);
+    let statuses = query.statuses_asked();
     let driver = driver(connection, &query.filter, &statuses)?;
     let wanted = query.limit.max(1);
     let mut page = Page { approvals: Vec::new(), next: None };
@@ -83,13 +83,6 @@ pub(super) fn list(connection: &Connection, query: &ListQuery) -> Result<Page, S
         }
         after = ids.into_iter().nth(piece - 1);
     }
-}
-
-/// The statuses that can be in the page, each once. Nothing that is final awaits anybody.
-fn statuses(query: &ListQuery) -> Vec<Status> {
-    let asked = |status: &Status| query.statuses.is_empty() || query.statuses.contains(status);
-    let awaits = |status: &Status| query.filter.awaiting.is_none() || *status == Status::Pending;
-    Status::ALL.into_iter().filter(asked).filter(awaits).collect()
 }
 
 /// The index that leads to the fewest rows, as far as that can be told cheaply.

@@ -35,8 +35,8 @@ use self::{
 };
 use super::{
     Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
-    Exported, HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Store, StoreError, WorkflowRecord,
-    job::Ask, tail::Tail, transaction::Transaction,
+    Exported, HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Standing, Store, StoreError,
+    WorkflowRecord, job::Ask, tail::Tail, transaction::Transaction,
 };
 use crate::{
     approval::{Approval, ApprovalId, Command, Origin},
@@ -72,6 +72,7 @@ pub struct SqliteStore {
     readers: Readers,
     tail: Arc<Tail>,
     head: watch::Receiver<Revision>,
+    standing: watch::Sender<Standing>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -110,6 +111,7 @@ impl SqliteStore {
             readers: Readers::new(folder, options.readers.max(1)),
             tail,
             head: seen,
+            standing: watch::Sender::new(Standing::ALONE),
         })
     }
 
@@ -216,6 +218,10 @@ impl Store for SqliteStore {
 
     fn head(&self) -> watch::Receiver<Revision> {
         self.head.clone()
+    }
+
+    fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
     }
 
     async fn pending_at(&self, as_of: Revision, after: Option<ApprovalId>, limit: usize) -> Result<Page, StoreError> {
