@@ -50,16 +50,23 @@ impl Reference for Instant {
 pub(super) struct Rate {
     limiter: RateLimiter<NotKeyed, InMemoryState, LimiterClock, NoOpMiddleware<Instant>>,
     clock: SharedClock,
+    /// Held by the one who waits: all that wait would wake for each that may go.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Rate {
     pub(super) fn new(per_second: u32, clock: SharedClock) -> Self {
         let quota = Quota::per_second(NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN));
-        Self { limiter: RateLimiter::direct_with_clock(quota, LimiterClock(clock.clone())), clock }
+        Self {
+            limiter: RateLimiter::direct_with_clock(quota, LimiterClock(clock.clone())),
+            clock,
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
-    /// Returns when one more may go.
+    /// Returns when one more may go; to whoever came first.
     pub(super) async fn ready(&self) {
+        let _turn = self.turn.lock().await;
         while let Err(later) = self.limiter.check() {
             let wait = later.wait_time_from(LimiterClock(self.clock.clone()).now());
             // A whole millisecond at least: the clock has no finer ones.
