@@ -41,11 +41,11 @@ impl SqliteTables {
         self.0.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failed)
     }
 
-    fn keep_token(&self, approval: &Approval, number: i64) -> Result<(), StoreError> {
+    fn keep_token(&self, digest: &str, number: i64) -> Result<(), StoreError> {
         // An approval may get a token back that it had before.
         self.run(
             "INSERT INTO tokens (digest, approval) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING",
-            params![approval.task.token.digest(), number],
+            params![digest, number],
         )
         .map(drop)
     }
@@ -105,6 +105,7 @@ impl Tables for SqliteTables {
 
     fn insert(&mut self, approval: &Arc<Approval>, identity: Option<&str>, due: DueTimes) -> Result<i64, StoreError> {
         let request = &approval.request;
+        let digest = approval.task.token.digest();
         self.run(
             "INSERT INTO approvals (id, status, workflow, execution_arn, identity, token_digest, revision,
                                     heartbeat_due, timer_due, delivery_due, detached_due)
@@ -115,7 +116,7 @@ impl Tables for SqliteTables {
                 request.source.workflow,
                 request.source.execution_arn,
                 identity,
-                approval.task.token.digest(),
+                digest,
                 approval.revision,
                 due.heartbeat,
                 due.timer,
@@ -134,36 +135,27 @@ impl Tables for SqliteTables {
                 params![key, value, approval.id.as_str()],
             )?;
         }
-        self.keep_token(approval, number)?;
+        self.keep_token(&digest, number)?;
         Ok(number)
     }
 
     fn update(&mut self, stored: &Stored, after: &Arc<Approval>, due: DueTimes) -> Result<(), StoreError> {
         let before = &stored.approval;
+        // Without what is as it was, whose indexes then need no look.
         if after.status == before.status {
-            // Without the status, whose indexes then need no look.
             self.run(
-                "UPDATE approvals SET token_digest = ?2, revision = ?3,
-                     heartbeat_due = ?4, timer_due = ?5, delivery_due = ?6, detached_due = ?7
+                "UPDATE approvals SET revision = ?2,
+                     heartbeat_due = ?3, timer_due = ?4, delivery_due = ?5, detached_due = ?6
                  WHERE number = ?1",
-                params![
-                    stored.number,
-                    after.task.token.digest(),
-                    after.revision,
-                    due.heartbeat,
-                    due.timer,
-                    due.delivery,
-                    due.detached
-                ],
+                params![stored.number, after.revision, due.heartbeat, due.timer, due.delivery, due.detached],
             )?;
         } else {
             self.run(
-                "UPDATE approvals SET token_digest = ?2, revision = ?3,
-                     heartbeat_due = ?4, timer_due = ?5, delivery_due = ?6, detached_due = ?7, status = ?8
+                "UPDATE approvals SET revision = ?2,
+                     heartbeat_due = ?3, timer_due = ?4, delivery_due = ?5, detached_due = ?6, status = ?7
                  WHERE number = ?1",
                 params![
                     stored.number,
-                    after.task.token.digest(),
                     after.revision,
                     due.heartbeat,
                     due.timer,
@@ -174,7 +166,9 @@ impl Tables for SqliteTables {
             )?;
         }
         if after.task.token != before.task.token {
-            self.keep_token(after, stored.number)?;
+            let digest = after.task.token.digest();
+            self.run("UPDATE approvals SET token_digest = ?2 WHERE number = ?1", params![stored.number, digest])?;
+            self.keep_token(&digest, stored.number)?;
         }
         Ok(())
     }
