@@ -8,7 +8,7 @@ use crate::approval::{ApprovalId, Principal};
 
 /// Something that happened, and not to the state of an approval: a record's `type` and `detail`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", content = "detail", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum AdminEvent {
     /// A workflow was brought to what its spec says.
     WorkflowApplied {
@@ -86,10 +86,7 @@ impl AdminEvent {
     /// # Errors
     /// None that are known.
     pub fn describe(&self) -> serde_json::Result<Described> {
-        let mut written = serde_json::to_value(self)?;
-        let mut take = |key| written.get_mut(key).map(serde_json::Value::take).unwrap_or_default();
-        let (kind, detail) = (take("type"), take("detail"));
-        Ok(Described { kind: kind.as_str().unwrap_or_default().to_owned(), detail })
+        Described::variant(self)
     }
 
     /// The attempt that was refused, if that is what it is.

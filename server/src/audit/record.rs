@@ -8,13 +8,13 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{
-    Map, Value,
+    Value,
     ser::{CharEscape, Formatter},
 };
 
 use super::Hash;
 use crate::{
-    approval::{Approval, ApprovalId, Event, Origin, Principal, Via},
+    approval::{Approval, ApprovalId, Decision, Event, Labels, Origin, Principal, Priority, Source, Via, Vote},
     store::Revision,
 };
 
@@ -62,8 +62,27 @@ pub struct Record<'a> {
 pub struct Described {
     /// The record's `type`.
     pub kind: String,
-    /// The record's `detail`; null where there is none.
-    pub detail: Value,
+    /// The text of the record's `detail`, where there is one: JSON that is harmless already.
+    pub detail: Option<String>,
+}
+
+impl Described {
+    /// What is of this type and says this.
+    ///
+    /// # Errors
+    /// None that are known.
+    pub fn new(kind: &str, detail: &impl Serialize) -> serde_json::Result<Self> {
+        Ok(Self { kind: kind.to_owned(), detail: Some(text(detail)?) })
+    }
+
+    /// What is written as an enum's variant: its name is the type, what it holds the detail.
+    pub(super) fn variant(written: &impl Serialize) -> serde_json::Result<Self> {
+        let text = text(written)?;
+        let whole = || Self { kind: text.trim_matches('"').to_owned(), detail: None };
+        let inner = text.strip_prefix("{\"").and_then(|text| text.strip_suffix('}'));
+        let parts = inner.and_then(|inner| inner.split_once("\":"));
+        Ok(parts.map_or_else(whole, |(kind, detail)| Self { kind: kind.to_owned(), detail: Some(detail.to_owned()) }))
+    }
 }
 
 impl Record<'_> {
@@ -85,15 +104,27 @@ impl Record<'_> {
             via: *via,
             address: address.as_deref(),
             kind: &what.kind,
-            detail: &what.detail,
         };
-        let mut text = Vec::with_capacity(512);
-        line.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Harmless))?;
-        String::from_utf8(text).map_err(serde::ser::Error::custom)
+        let mut text = text(&line)?;
+        // The last field, which is text already.
+        if let Some(detail) = &what.detail {
+            text.pop();
+            text.reserve(detail.len() + 12);
+            text.push_str(",\"detail\":");
+            text.push_str(detail);
+            text.push('}');
+        }
+        Ok(text)
     }
 }
 
-/// The order of the fields is that of the text.
+fn text(value: &impl Serialize) -> serde_json::Result<String> {
+    let mut text = Vec::with_capacity(512);
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Harmless))?;
+    String::from_utf8(text).map_err(serde::ser::Error::custom)
+}
+
+/// The order of the fields is that of the text. `detail` comes after them.
 #[derive(Serialize)]
 struct Line<'a> {
     revision: Revision,
@@ -113,8 +144,6 @@ struct Line<'a> {
     address: Option<&'a str>,
     #[serde(rename = "type")]
     kind: &'a str,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    detail: &'a Value,
 }
 
 fn millis<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
@@ -126,6 +155,10 @@ struct Harmless;
 
 impl Formatter for Harmless {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // Almost all text, and looked through many bytes at a time.
+        if fragment.is_ascii() && !fragment.as_bytes().contains(&0x7f) {
+            return writer.write_all(fragment.as_bytes());
+        }
         let mut rest = fragment;
         while let Some((at, harmful)) = rest.char_indices().find(|(_, c)| is_harmful(*c)) {
             let (before, from) = rest.split_at(at);
@@ -182,54 +215,140 @@ impl<'a> RecordFacts<'a> {
 /// # Errors
 /// None that are known.
 pub fn describe(event: &Event, after: &Approval) -> serde_json::Result<Described> {
-    let (kind, mut detail) = match serde_json::to_value(event)? {
-        Value::Object(variant) => match variant.into_iter().next() {
-            Some((kind, detail)) => (kind, by_digest(detail)),
-            None => (String::new(), Value::Null),
-        },
-        Value::String(kind) => (kind, Value::Null),
-        other => (String::new(), other),
-    };
     match event {
-        Event::Requested { .. } => {
-            detail = asked(after, detail)?;
-            Ok(Described { kind, detail })
+        Event::Requested { refused_identity } => {
+            Described::new("requested", &asked(after, refused_identity.as_deref(), None)?)
         }
         // "refused" is what became of an attempt.
-        Event::Refused { .. } => Ok(Described { kind: "invalid".to_owned(), detail: asked(after, detail)? }),
-        _ => Ok(Described { kind, detail }),
-    }
-}
-
-fn asked(approval: &Approval, detail: Value) -> serde_json::Result<Value> {
-    let request = &approval.request;
-    let mut asked = Map::new();
-    asked.insert("title".to_owned(), request.title.clone().into());
-    asked.insert("description_sha256".to_owned(), Hash::of(&request.description).to_string().into());
-    asked.insert("input_sha256".to_owned(), Hash::of(&approval.input).to_string().into());
-    asked.insert("requester".to_owned(), serde_json::to_value(&request.requester)?);
-    asked.insert("priority".to_owned(), serde_json::to_value(request.priority)?);
-    asked.insert("labels".to_owned(), serde_json::to_value(&request.labels)?);
-    asked.insert("source".to_owned(), serde_json::to_value(&request.source)?);
-    asked.insert("rule".to_owned(), serde_json::to_value(&request.rule)?);
-    asked.insert("expires".to_owned(), serde_json::to_value(approval.expires)?);
-    if let Value::Object(own) = detail {
-        asked.extend(own);
-    }
-    Ok(without_nulls(Value::Object(asked)))
-}
-
-/// A vote's response is in it by its digest.
-fn by_digest(value: Value) -> Value {
-    let Value::Object(members) = value else { return value };
-    let digested = members.into_iter().filter_map(|(key, value)| match (key.as_str(), value) {
-        (_, Value::Null) => None,
-        ("response", Value::String(text)) => {
-            Some(("response_sha256".to_owned(), Value::String(Hash::of(&text).to_string())))
+        Event::Refused { reason } => Described::new("invalid", &asked(after, None, Some(reason))?),
+        Event::Voted { vote, replaced } => {
+            Described::variant(&Told::Voted { vote: vote.into(), replaced: replaced.as_ref().map(Into::into) })
         }
-        (_, value) => Some((key, by_digest(value))),
-    });
-    Value::Object(digested.collect())
+        Event::Withdrawn { vote, comment } => Described::variant(&Told::Withdrawn { vote: vote.into(), comment }),
+        Event::Held { by, until, reason } => Described::variant(&Told::Held { by, until: *until, reason }),
+        other => Described::variant(other),
+    }
+}
+
+/// Events that are not told as they are kept: what is absent is left out, and responses are told by their digest.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Told<'a> {
+    Voted {
+        vote: ToldVote<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        replaced: Option<ToldVote<'a>>,
+    },
+    Withdrawn {
+        vote: ToldVote<'a>,
+        comment: &'a str,
+    },
+    Held {
+        by: &'a Principal,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        reason: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct ToldVote<'a> {
+    voter: &'a Principal,
+    decision: Decision,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'a str>,
+    stages: &'a [usize],
+    comment: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_sha256: Option<Hash>,
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cast_by: Option<&'a Principal>,
+}
+
+impl<'a> From<&'a Vote> for ToldVote<'a> {
+    fn from(vote: &'a Vote) -> Self {
+        // Without `..`: a new field has to find its place here.
+        let Vote { voter, decision, outcome, stages, comment, response, at, cast_by } = vote;
+        Self {
+            voter,
+            decision: *decision,
+            outcome: outcome.as_deref(),
+            stages,
+            comment,
+            response_sha256: response.as_deref().map(Hash::of),
+            at: *at,
+            cast_by: cast_by.as_ref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    title: &'a str,
+    description_sha256: Hash,
+    input_sha256: Hash,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requester: Option<&'a Principal>,
+    priority: Priority,
+    labels: &'a Labels,
+    source: ToldSource<'a>,
+    rule: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_identity: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ToldSource<'a> {
+    workflow: &'a str,
+    activity_arn: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution_arn: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_machine_arn: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_entered: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+}
+
+fn asked<'a>(
+    approval: &'a Approval,
+    refused_identity: Option<&'a str>,
+    reason: Option<&'a str>,
+) -> serde_json::Result<Asked<'a>> {
+    let request = &approval.request;
+    let Source { workflow, activity_arn, execution_arn, state_machine_arn, state_name, state_entered, key } =
+        &request.source;
+    let source = ToldSource {
+        workflow,
+        activity_arn,
+        execution_arn: execution_arn.as_deref(),
+        state_machine_arn: state_machine_arn.as_deref(),
+        state_name: state_name.as_deref(),
+        state_entered: *state_entered,
+        key: key.as_deref(),
+    };
+    Ok(Asked {
+        title: &request.title,
+        description_sha256: Hash::of(&request.description),
+        input_sha256: Hash::of(&approval.input),
+        requester: request.requester.as_ref(),
+        priority: request.priority,
+        labels: &request.labels,
+        source,
+        // As it is kept, which its version is of; but for what is absent.
+        rule: without_nulls(serde_json::to_value(&request.rule)?),
+        expires: approval.expires,
+        refused_identity,
+        reason,
+    })
 }
 
 fn without_nulls(value: Value) -> Value {

@@ -32,11 +32,13 @@ pub struct Attempt {
 
 impl Attempt {
     /// What its record says.
-    #[must_use]
-    pub fn describe(&self) -> Described {
+    ///
+    /// # Errors
+    /// None that are known.
+    pub fn describe(&self) -> serde_json::Result<Described> {
         let mut detail = self.tried.clone();
         detail.insert("reason".to_owned(), self.reason.clone().into());
-        Described { kind: "refused".to_owned(), detail: Value::Object(detail) }
+        Described::new("refused", &detail)
     }
 }
 
@@ -47,8 +49,18 @@ pub struct Repeated {
     pub origin: Origin,
     /// When the last one was.
     pub until: Timestamp,
-    /// What the record says.
-    pub what: Described,
+    /// The record's `detail`.
+    pub detail: Map<String, Value>,
+}
+
+impl Repeated {
+    /// What its record says.
+    ///
+    /// # Errors
+    /// None that are known.
+    pub fn describe(&self) -> serde_json::Result<Described> {
+        Described::new("refused_again", &self.detail)
+    }
 }
 
 /// The windows that are open.
@@ -137,7 +149,6 @@ impl Window {
         detail.insert("count".to_owned(), self.counted.values().sum::<u64>().into());
         let reasons = self.counted.into_iter().map(|(reason, count)| (reason, Value::from(count)));
         detail.insert("reasons".to_owned(), Value::Object(reasons.collect()));
-        let what = Described { kind: "refused_again".to_owned(), detail: Value::Object(detail) };
-        Some(Repeated { origin: self.origin, until: self.until, what })
+        Some(Repeated { origin: self.origin, until: self.until, detail })
     }
 }

@@ -93,12 +93,14 @@ impl<T: Tables> Transaction<'_, T> {
         if let Some(stored) = &approval {
             subject = Subject::approval(&stored.approval);
         }
-        self.append(approval.as_ref().map(|stored| stored.number), subject, origin, at, &attempt.describe(), None)
+        let what = attempt.describe().map_err(StoreError::unavailable)?;
+        self.append(approval.as_ref().map(|stored| stored.number), subject, origin, at, &what, None)
     }
 
     pub(super) fn keep_repeated(&mut self, repeated: Vec<Repeated>) -> Result<(), StoreError> {
-        for Repeated { origin, until, what } in repeated {
-            self.append(None, Subject::default(), &origin, until, &what, None)?;
+        for counted in repeated {
+            let what = counted.describe().map_err(StoreError::unavailable)?;
+            self.append(None, Subject::default(), &counted.origin, counted.until, &what, None)?;
         }
         Ok(())
     }

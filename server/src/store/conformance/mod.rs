@@ -305,10 +305,18 @@ impl Line {
     fn of(event: &Recorded) -> Self {
         let record = json(event);
         let kind = record["type"].as_str().unwrap().to_owned();
-        let what = Described { kind, detail: record.get("detail").cloned().unwrap_or_default() };
+        let detail: Detail<'_> = serde_json::from_str(&event.record).unwrap();
+        let what = Described { kind, detail: detail.detail.map(|detail| detail.get().to_owned()) };
         assert_eq!(record["revision"], event.revision);
         Self { revision: event.revision, at: record["at"].as_str().unwrap().parse().unwrap(), what }
     }
+}
+
+/// The exact text of it.
+#[derive(serde::Deserialize)]
+struct Detail<'a> {
+    #[serde(borrow)]
+    detail: Option<&'a serde_json::value::RawValue>,
 }
 
 fn json(event: &Recorded) -> serde_json::Value {

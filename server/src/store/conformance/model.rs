@@ -126,7 +126,7 @@ impl Model {
         self.time_is(at);
         if self.refusals.note(origin, attempt, at) {
             self.head += 1;
-            self.rows[row].history.push(Line { revision: self.head, at, what: attempt.describe() });
+            self.rows[row].history.push(Line { revision: self.head, at, what: attempt.describe().unwrap() });
         }
     }
 
