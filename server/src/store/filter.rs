@@ -1,7 +1,7 @@
 //! Which approvals a filter is for: the same for a list and for a watch.
 
 use super::{Filter, ListQuery};
-use crate::approval::{Approval, Status};
+use crate::approval::{Approval, ApprovalId, Request, Status};
 
 impl ListQuery {
     /// The statuses that can be in the page, each once. Nothing that is final awaits anybody.
@@ -16,13 +16,18 @@ impl Filter {
     /// Whether `approval` is one of those that are asked for. Looks at nothing but the approval as it stands.
     #[must_use]
     pub fn matches(&self, approval: &Approval) -> bool {
-        let request = &approval.request;
+        self.may_match(&approval.id, &approval.request)
+            && self.awaiting.as_ref().is_none_or(|person| approval.awaits(person))
+    }
+
+    /// Whether an approval with this request could be one of them, however it stands.
+    pub(super) fn may_match(&self, id: &ApprovalId, request: &Request) -> bool {
         self.workflow.as_ref().is_none_or(|name| *name == request.source.workflow)
             && (self.priorities.is_empty() || self.priorities.contains(&request.priority))
             && self.execution_arn.as_ref().is_none_or(|arn| request.source.execution_arn.as_ref() == Some(arn))
             && self.labels.iter().all(|(key, value)| request.labels.get(key) == Some(value))
-            && self.awaiting.as_ref().is_none_or(|person| approval.awaits(person))
-            && self.text.as_ref().is_none_or(|text| mentions(approval, text))
+            && self.awaiting.as_ref().is_none_or(|person| request.rule.could_approve(person))
+            && self.text.as_ref().is_none_or(|text| mentions(id, request, text))
             && self
                 .visible
                 .as_ref()
@@ -30,9 +35,8 @@ impl Filter {
     }
 }
 
-fn mentions(approval: &Approval, text: &str) -> bool {
-    let request = &approval.request;
-    [request.title.as_str(), &request.description, approval.id.as_str()]
+fn mentions(id: &ApprovalId, request: &Request, text: &str) -> bool {
+    [request.title.as_str(), &request.description, id.as_str()]
         .into_iter()
         .chain(request.requester.as_ref().map(|who| who.as_str()))
         .any(|place| holds(place, text))

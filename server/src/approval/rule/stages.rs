@@ -114,6 +114,12 @@ impl Rule {
     pub fn stages_of(&self, who: &Person, escalations: usize) -> Vec<usize> {
         (0..self.stages.len()).filter(|stage| self.is_approver(*stage, who, escalations)).collect()
     }
+
+    /// Whether somebody is an approver of some stage, or will be once all escalations have come.
+    #[must_use]
+    pub fn could_approve(&self, who: &Person) -> bool {
+        (0..self.stages.len()).any(|stage| self.is_approver(stage, who, self.escalations.len()))
+    }
 }
 
 /// Who approves, each with the stages that they may count in.

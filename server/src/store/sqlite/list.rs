@@ -9,7 +9,7 @@ use super::{
     rows::{MAX_PIECE_BYTES, limit as sql_limit, parse_id, text},
 };
 use crate::{
-    approval::{ApprovalId, Status},
+    approval::{ApprovalId, Request, Status},
     store::{
         Filter, ListQuery, Order, Page, StoreError,
         codec::{decode, decode_approval},
@@ -185,8 +185,13 @@ fn matching(
     }
     let id: ApprovalId = parse_id(id)?;
     let revision = row.get(1).map_err(failed)?;
+    // Most of what is looked at for a rare match is told by its request alone.
+    let request: Arc<Request> = decode(text(row, 3)?)?;
+    if !filter.may_match(&id, &request) {
+        return Ok(None);
+    }
     // The input may be long: it is read of those alone that match.
-    let mut approval = decode_approval(id, revision, text(row, 2)?, decode(text(row, 3)?)?, Arc::from(""))?;
+    let mut approval = decode_approval(id, revision, text(row, 2)?, request, Arc::from(""))?;
     if !filter.matches(&approval) {
         return Ok(None);
     }
