@@ -129,21 +129,30 @@ impl Stream for WatchStream {
 /// Notices that nothing has come for too long.
 struct Silence {
     limit: Duration,
+    heard: Instant,
+    /// Set anew when it is over, and not with each message: those come by the hundred thousand.
     sleep: Pin<Box<Sleep>>,
 }
 
 impl Silence {
     fn new(limit: Duration) -> Self {
-        Self { limit, sleep: Box::pin(tokio::time::sleep(limit)) }
+        let heard = Instant::now();
+        Self { limit, heard, sleep: Box::pin(tokio::time::sleep_until(heard + limit)) }
     }
 
     fn restart(&mut self) {
-        self.sleep.as_mut().reset(Instant::now() + self.limit);
+        self.heard = Instant::now();
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        ready!(self.sleep.as_mut().poll(cx));
-        Poll::Ready(Error::Timeout { after: self.limit })
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
+            let end = self.heard + self.limit;
+            if end <= self.sleep.deadline() {
+                return Poll::Ready(Error::Timeout { after: self.limit });
+            }
+            self.sleep.as_mut().reset(end);
+        }
     }
 }
 
