@@ -1,7 +1,7 @@
 //! What it costs to know who calls and what they may do: processor time of the server per call, as a ratio to a call
 //! whose caller is believed.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use approve_client::CreateToken;
 use approve_client::proto::{
@@ -20,7 +20,7 @@ use tonic::transport::Channel;
 
 use crate::{
     report::Report,
-    setup::{Setup, WORKFLOW},
+    setup::{Setup, WORKFLOW, processor_time},
 };
 
 /// Calls in flight.
@@ -114,14 +114,4 @@ async fn per_call<C: Future<Output = ()>>(pid: u32, calls: usize, call: impl Fn(
 fn request<T>(message: T, metadata: &[(&'static str, String)]) -> tonic::Request<T> {
     let metadata: Vec<_> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
     with_metadata(message, &metadata)
-}
-
-/// What a process has had of the processors, user and system.
-fn processor_time(pid: u32) -> Duration {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let of_thread = |path: std::path::PathBuf| -> u64 {
-        let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
-        text.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
-    };
-    Duration::from_nanos(threads.map(|thread| of_thread(thread.unwrap().path())).sum())
 }

@@ -1,19 +1,20 @@
 //! The client crate next to the generated client, on a server that does nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use approve_client::{
     Decide, Watch, WatchEvent,
     proto::{
-        Approval, Bookmark, StreamPendingApprovalsResponse, approval_service_client::ApprovalServiceClient,
-        stream_pending_approvals_response::Change,
+        Approval, Bookmark, DecideRequest, Decision, StreamPendingApprovalsResponse,
+        approval_service_client::ApprovalServiceClient, stream_pending_approvals_response::Change,
     },
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use prost::Message as _;
+use tonic::Request;
+use uuid::Uuid;
 
 use crate::{
-    decide::{decide, fresh},
     floor::{Floor, Load},
     raw,
     report::{Report, Rounds},
@@ -91,8 +92,21 @@ async fn generated_decide_all(floor: &Floor) -> f64 {
     let started = Instant::now();
     let calls = stream::iter(0..CALLS).map(|at| {
         let mut client = ApprovalServiceClient::new(channels[at % channels.len()].clone());
-        tokio::spawn(async move { decide(&mut client, "apr_01j9zq4m8k7v2c5x3n6b1w0tyd", fresh()).await })
+        tokio::spawn(async move { client.decide(call()).await.unwrap() })
     });
-    calls.buffer_unordered(AT_ONCE).for_each(|call| async { call.unwrap() }).await;
+    calls.buffer_unordered(AT_ONCE).for_each(|call| async { drop(call.unwrap()) }).await;
     CALLS as f64 / started.elapsed().as_secs_f64()
+}
+
+/// What the client crate sends.
+fn call() -> Request<DecideRequest> {
+    let mut request = raw::request(DecideRequest {
+        approval_id: "apr_01j9zq4m8k7v2c5x3n6b1w0tyd".to_owned(),
+        decision: Decision::Approve.into(),
+        comment: "looks right".to_owned(),
+        request_id: Uuid::new_v4().to_string(),
+        ..DecideRequest::default()
+    });
+    request.set_timeout(Duration::from_secs(30));
+    request
 }

@@ -19,7 +19,7 @@ use crate::{
     floor::Floor,
     raw,
     report::{Report, Rounds, median, millis, percentile},
-    setup::Setup,
+    setup::{Setup, processor_time},
 };
 
 /// Calls in flight for each connection, at most.
@@ -35,10 +35,11 @@ const CURVE: [usize; 7] = [1, 4, 16, 32, 64, 128, 256];
 
 pub(crate) async fn measure(concurrency: &[usize], rounds: usize, report: &mut Report) {
     let floor = Floor::start().await;
-    let setup = Setup::start("").await;
+    let mut setup = Setup::start("").await;
+    let server = setup.server.process().id();
     for at_once in concurrency {
         let count = (at_once * EACH).clamp(BOUNDS.0, BOUNDS.1);
-        let mut rates = Rounds::default();
+        let (mut rates, mut costs) = (Rounds::default(), Rounds::default());
         let (mut alone, mut flushes) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             let approvals = setup.make_pending(count).await;
@@ -46,16 +47,22 @@ pub(crate) async fn measure(concurrency: &[usize], rounds: usize, report: &mut R
             if *at_once == 1 {
                 flushes.push(millis(percentile(&mut flush_times(setup.server.folder(), count), 50)));
             }
+            let begun = processor_time(server);
             let (decisions, mut times) = rate(setup.server.url(), *at_once, ids.clone()).await;
+            let took = processor_time(server).saturating_sub(begun);
             setup.settled(&approvals).await;
+            let begun = processor_time(floor.id());
             let (empty, _) = rate(&floor.url, *at_once, ids).await;
+            let least = processor_time(floor.id()).saturating_sub(begun);
             rates.push(decisions, empty);
+            costs.push(millis(took) * 1e3 / count as f64, millis(least) * 1e3 / count as f64);
             alone.push(millis(percentile(&mut times, 50)));
         }
         let figure = rates.report(report, format!("Decide, {at_once} at once"), "/s", "empty calls /s");
         if *at_once == 64 {
             figure.ratio_at_least(0.4);
         }
+        costs.report(report, "the server's processor time for each", "µs", "empty call, µs");
         if *at_once == 1 {
             let (alone, flush) = (median(alone), median(flushes));
             let figure = report.add("Decide, one at a time, p50", alone, "ms");

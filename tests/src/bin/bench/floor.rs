@@ -160,7 +160,7 @@ pub(crate) async fn serve() {
 
 /// A running floor.
 pub(crate) struct Floor {
-    _process: Process,
+    process: Process,
     _folder: TempDir,
     pub(crate) url: String,
 }
@@ -172,7 +172,12 @@ impl Floor {
         command.arg("floor");
         let process = Process::spawn("floor", command, folder.path());
         let url = wait_for("the floor's URL", async || process.stdout().strip_suffix('\n').map(str::to_owned)).await;
-        Self { _process: process, _folder: folder, url }
+        Self { process, _folder: folder, url }
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Says what streams that are opened from here on tell.

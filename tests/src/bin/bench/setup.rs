@@ -1,6 +1,11 @@
 //! The server under test with a Step Functions in a process of its own.
 
-use std::{collections::HashSet, fs, path::Path};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use approve_client::{
     Approval, Client, Config, Credentials, StartExecution, View, Watch, proto::StreamPendingApprovalsRequest,
@@ -147,4 +152,14 @@ pub(crate) fn request(resume_token: &str) -> StreamPendingApprovalsRequest {
 /// Whether a response is the bookmark after a snapshot. Its first field is the change: 1 an approval, 3 a bookmark.
 pub(crate) fn is_synced(response: &Bytes) -> bool {
     response.first() == Some(&(3 << 3 | 2))
+}
+
+/// What a process has had of the processors, user and system.
+pub(crate) fn processor_time(pid: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let of_thread = |path: PathBuf| -> u64 {
+        let text = fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+        text.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
+    };
+    Duration::from_nanos(threads.map(|thread| of_thread(thread.unwrap().path())).sum())
 }
