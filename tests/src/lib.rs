@@ -10,6 +10,7 @@ pub mod aws;
 pub mod binaries;
 pub mod certificates;
 pub mod cli;
+pub mod crowd;
 pub mod http;
 pub mod issuer;
 pub mod ledger;

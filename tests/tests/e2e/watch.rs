@@ -5,8 +5,9 @@ use approve_proto::v1::{
     StreamPendingApprovalsRequest, StreamPendingApprovalsResponse, stream_pending_approvals_response::Change,
 };
 use approve_tests::{
-    Server,
+    DEADLINE, Server,
     approvals::{Watching, ask, start},
+    crowd::{Changes, Crowd, Size},
     server::request_as,
     within,
     workflows::{ASK, apply, ask_input, of_group, spec, with_rule},
@@ -197,4 +198,19 @@ async fn filters_choose_by_label_text_and_workflow() {
         let ids: Vec<_> = listed.approvals.iter().map(|approval| &approval.id).collect();
         assert_eq!(ids, expected, "{filter:?}");
     }
+}
+
+#[tokio::test]
+async fn many_streams_with_many_filters_each_tell_what_the_store_holds() {
+    let server = Server::dev().await;
+    let changes = Changes::prepare(server.url(), server.client("ana").await, 80).await;
+    // Those that stall do so until the changes are over.
+    let size = Size { streams: 100, stalled_of: 10, stalled_for: DEADLINE, reconnecting_of: 5 };
+    let crowd = Crowd::open(server.url(), size).await;
+
+    let made = changes.make(1_600).await;
+
+    let summary = within("every stream to tell everything", crowd.finish()).await;
+    assert!(made.ended > 10 && made.asked == made.ended && made.votes > 1_000, "{made:?}");
+    assert!(summary.told > 4_000 && summary.reconnected > 0, "{summary:?}");
 }
