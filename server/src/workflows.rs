@@ -53,10 +53,10 @@ impl Workflow {
         }
     }
 
-    /// The HeartbeatSeconds of a state; of the only one there is, where the task does not name its state.
+    /// The HeartbeatSeconds that a task of one of its activities has; `state` is what the task says it is of.
     #[must_use]
-    pub fn heartbeat(&self, state: Option<&str>) -> Option<SignedDuration> {
-        self.step(state)?.heartbeat
+    pub fn heartbeat(&self, activity_arn: &str, state: Option<&str>) -> Option<SignedDuration> {
+        provision::heartbeat(&self.steps, activity_arn, state)
     }
 
     /// Whether a task's word for its identity comes from Step Functions' context object: only then is it believed.

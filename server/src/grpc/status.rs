@@ -312,8 +312,9 @@ fn provision(error: ProvisionError, report: &mut Report) -> Code {
             report.reason("REPLACE_NEEDED").with("resource", resource).with("fields", fields);
             Code::FailedPrecondition
         }
-        ProvisionError::RoleNotAssumable { .. } => {
-            report.reason("AWS_REFUSED").with("operation", "CreateStateMachine");
+        ProvisionError::RoleNotAssumable { source, .. } => {
+            // Also what it says where the role lacks a permission.
+            report.reason("AWS_REFUSED").with("operation", "CreateStateMachine").with("message", source.message);
             Code::FailedPrecondition
         }
         ProvisionError::Incomplete { left, failed } => {

@@ -53,7 +53,7 @@ pub use self::{
     placeholders::{ACTIVITY_ARN, Placeholders},
     plan::{Change, FieldChange, Plan, PlannedAction, plan},
     spec::{Encryption, LogLevel, Logging, RoleSpec, STEP_FUNCTIONS_FULL_ACCESS, Spec, StateMachineSpec},
-    steps::{Step, steps},
+    steps::{Step, heartbeat, steps},
     tags::{MANAGED_BY, WORKFLOW},
     warnings::{Heartbeats, Warning, renamed, warnings},
 };

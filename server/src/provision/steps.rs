@@ -57,6 +57,17 @@ pub fn steps(definition: &str, activity_arns: &[String]) -> Vec<Step> {
     found
 }
 
+/// The HeartbeatSeconds of the state that a task of an activity is of. Where the task does not name its state, the shortest
+/// of all that wait for the activity: a heartbeat that is too early does no harm.
+#[must_use]
+pub fn heartbeat(steps: &[Step], activity_arn: &str, state: Option<&str>) -> Option<SignedDuration> {
+    let of_activity = || steps.iter().filter(|step| step.activity_arn == activity_arn);
+    match of_activity().find(|step| Some(step.state.as_str()) == state) {
+        Some(step) => step.heartbeat,
+        None => of_activity().filter_map(|step| step.heartbeat).min(),
+    }
+}
+
 /// The Resources of all Task states, whatever they do.
 pub(super) fn task_resources(definition: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -156,6 +167,25 @@ mod tests {
     fn vouched(approve: &Value) -> bool {
         let definition = json!({"StartAt": "S", "States": {"S": task(approve)}});
         steps(&definition.to_string(), &arns())[0].identity_from_context
+    }
+
+    #[test]
+    fn a_task_that_names_no_state_has_the_shortest_heartbeat_of_its_activity() {
+        let state = |arn: &str, heartbeat: u32, next: &str| {
+            format!(r#"{{"Type": "Task", "Resource": "{arn}", "HeartbeatSeconds": {heartbeat}, "Next": "{next}"}}"#)
+        };
+        let (a, b, c) = (state("one", 60, "B"), state("one", 20, "C"), state("two", 10, "D"));
+        let definition = format!(
+            r#"{{"StartAt": "A", "States": {{"A": {a}, "B": {b}, "C": {c},
+                "D": {{"Type": "Task", "Resource": "three", "End": true}}}}}}"#
+        );
+        let steps = steps(&definition, &["one".to_owned(), "two".to_owned(), "three".to_owned()]);
+        let heartbeat = |arn, state| heartbeat(&steps, arn, state).map(|span| span.as_secs());
+        assert_eq!(heartbeat("one", None), Some(20));
+        assert_eq!(heartbeat("one", Some("A")), Some(60));
+        assert_eq!(heartbeat("one", Some("C")), Some(20), "that state waits for another activity");
+        assert_eq!(heartbeat("two", None), Some(10));
+        assert_eq!(heartbeat("three", None), None);
     }
 
     #[test]

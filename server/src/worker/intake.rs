@@ -72,7 +72,7 @@ pub(super) async fn take(shared: &Shared, activity_arn: &str, task: ActivityTask
         return;
     };
     let input = parse_task_input(&task.input, &workflow.step_defaults(activity_arn));
-    let heartbeat = workflow.heartbeat(input.request.source.state_name.as_deref());
+    let heartbeat = workflow.heartbeat(activity_arn, input.request.source.state_name.as_deref());
     let beats = async {
         loop {
             let interval = heartbeat.unwrap_or(DEFAULT_HEARTBEAT) / 2;
