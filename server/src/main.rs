@@ -31,7 +31,7 @@ struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 stopped as told, 1 other failure, 2 usage, 3 bad config, 4 address in use, \
-                          5 data folder, 6 AWS or provisioning, 7 stopped before all in hand was finished";
+                          5 data folder or database, 6 AWS or provisioning, 7 stopped before all in hand was finished";
 
 #[derive(Subcommand)]
 enum Command {

@@ -80,9 +80,23 @@ pub struct Workflows {
 impl Workflows {
     /// Reads what is stored.
     pub async fn load(store: &SharedStore) -> Result<Self, StoreError> {
-        let known = store.workflows().await?;
-        let map = known.into_iter().map(|record| (record.name.clone(), Arc::new(Workflow::new(record)))).collect();
+        let map = read(store).await?;
         Ok(Self { known: watch::Sender::new(Arc::new(map)), changing: Mutex::new(()) })
+    }
+
+    /// Reads anew what is stored: another server may have changed it.
+    pub async fn reload(&self, store: &SharedStore) -> Result<(), StoreError> {
+        let _changing = self.changing.lock().await;
+        let map = read(store).await?;
+        self.known.send_if_modified(|known| {
+            let same =
+                known.values().map(|workflow| &workflow.record).eq(map.values().map(|workflow| &workflow.record));
+            if !same {
+                *known = Arc::new(map);
+            }
+            !same
+        });
+        Ok(())
     }
 
     /// Keeps a workflow, in place of what it was.
@@ -122,6 +136,11 @@ impl Workflows {
     pub fn subscribe(&self) -> watch::Receiver<Arc<WorkflowMap>> {
         self.known.subscribe()
     }
+}
+
+async fn read(store: &SharedStore) -> Result<WorkflowMap, StoreError> {
+    let known = store.workflows().await?;
+    Ok(known.into_iter().map(|record| (record.name.clone(), Arc::new(Workflow::new(record)))).collect())
 }
 
 /// Why a workflow was not applied or destroyed.

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod load;
 pub mod localstack;
 pub mod microburst;
+pub mod postgres;
 pub mod process;
 pub mod record;
 pub mod scenarios;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use crate::{
     auth::{KeysError, TlsError, TokenError},
-    config::ConfigError,
+    config::{Config, ConfigError},
     store::StoreError,
     telemetry::BadLevel,
     workflows::ProvisionerError,
@@ -46,6 +46,14 @@ pub enum AppError {
         /// Why.
         source: StoreError,
     },
+    /// The database can't be used.
+    #[error("cannot use the database {url}")]
+    Database {
+        /// Which.
+        url: String,
+        /// Why.
+        source: StoreError,
+    },
     /// The embedded Step Functions failed.
     #[error("the embedded Step Functions failed")]
     Local(#[source] std::io::Error),
@@ -66,16 +74,24 @@ pub enum AppError {
 }
 
 impl AppError {
-    /// The process's exit code: 3 config, 4 address, 5 data folder, 6 AWS, 7 stopped early, 1 anything else.
+    /// The process's exit code: 3 config, 4 address, 5 data folder or database, 6 AWS, 7 stopped early, 1 anything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Level(_) | Self::Keys(_) | Self::Tls(_) => 3,
             Self::Bind { .. } => 4,
-            Self::Store { .. } => 5,
+            Self::Store { .. } | Self::Database { .. } => 5,
             Self::Local(_) | Self::Provision(_) => 6,
             Self::StoppedEarly => 7,
             Self::Token(_) | Self::System { .. } => 1,
+        }
+    }
+
+    /// The store that the config names failed.
+    pub(crate) fn store(config: &Config) -> impl Fn(StoreError) -> Self {
+        |source| match &config.store {
+            Some(url) => Self::Database { url: url.redacted(), source },
+            None => Self::Store { folder: config.data_dir.clone(), source },
         }
     }
 

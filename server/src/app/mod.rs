@@ -1,6 +1,7 @@
 //! The parts, wired in one place: settings in, exit out.
 
 mod error;
+mod follow;
 mod parts;
 mod ready;
 mod running;
@@ -23,13 +24,14 @@ use self::{
 use crate::{
     auth::{ApiTokens, NewToken, Secret},
     clock::{SharedClock, SystemClock},
-    config::{self, Config, ConfigError},
+    config::{self, Config, ConfigError, StoreUrl},
     entropy::SystemEntropy,
     provision::{Options, Spec},
     shutdown::Signals,
     stepfunctions,
     store::{
         SharedStore,
+        postgres::PostgresStore,
         sqlite::{self, SqliteStore},
     },
     workflows::{Provisioner, ProvisionerError, Workflow},
@@ -76,7 +78,8 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), AppE
     let parts = Base::open(&config, &aws).await?.start(&config);
     let running = parts.serve(&config, listener, metrics).await?;
     write_ready(ready_file, &Ready { grpc: Some(running.url()), aws: None, state_machine_arn: None, pid: pid() })?;
-    info!(grpc = running.url(), data = %config.data_dir.display(), "serving");
+    let store = config.store.as_ref().map_or_else(|| config.data_dir.display().to_string(), StoreUrl::redacted);
+    info!(grpc = running.url(), store, "serving");
     running.until_stopped(&mut signals, &config.shutdown).await
 }
 
@@ -124,22 +127,26 @@ pub async fn create_token(config: &Config, new: NewToken) -> Result<Secret, AppE
     let made = tokens.create(new).await;
     let closed = store.close().await;
     let (_, secret) = made.map_err(AppError::Token)?;
-    closed.map_err(|source| AppError::Store { folder: config.data_dir.clone(), source })?;
+    closed.map_err(AppError::store(config))?;
     Ok(secret)
 }
 
 async fn open_store(config: &Config) -> Result<SharedStore, AppError> {
+    if let Some((address, options)) = config.shared_store()? {
+        let store = PostgresStore::open(address, options).await.map_err(AppError::store(config))?;
+        return Ok(Arc::new(store));
+    }
     let folder = config.data_dir.clone();
     let store = tokio::task::spawn_blocking(move || SqliteStore::open(&folder, sqlite::Options::default()))
         .await
         .map_err(|error| AppError::system("cannot open the store")(error.into()))?
-        .map_err(|source| AppError::Store { folder: config.data_dir.clone(), source })?;
+        .map_err(AppError::store(config))?;
     Ok(Arc::new(store))
 }
 
 async fn load_tokens(config: &Config, store: &SharedStore, clock: &SharedClock) -> Result<Arc<ApiTokens>, AppError> {
     let tokens = ApiTokens::load(Arc::clone(store), Arc::clone(clock), Arc::new(SystemEntropy)).await;
-    Ok(Arc::new(tokens.map_err(|source| AppError::Store { folder: config.data_dir.clone(), source })?))
+    Ok(Arc::new(tokens.map_err(AppError::store(config))?))
 }
 
 /// The embedded Step Functions may begin empty: it gets the workflows that are stored, and the reference one, which is

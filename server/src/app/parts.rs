@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::Server;
 use tracing::warn;
 
-use super::{AppError, VERSION, load_tokens, open_store, ready::pid, running::Running};
+use super::{AppError, VERSION, follow::Follower, load_tokens, open_store, ready::pid, running::Running};
 use crate::{
     approval::Origin,
     audit::{self, AdminEvent, Anchors, SigningKey},
@@ -19,7 +19,7 @@ use crate::{
     grpc::{self, Access, Approvals, AuditCalls, Gate, WorkflowCalls},
     provision::{Heartbeats, SdkControlPlane},
     stepfunctions::{self, Sdk},
-    store::SharedStore,
+    store::{SharedStore, Standing},
     telemetry::{
         self,
         metrics::{Metrics, SharedMetrics},
@@ -35,6 +35,8 @@ const MAX_HEADER_BYTES: u32 = 32 * 1024;
 /// What everything else stands on.
 pub(super) struct Base {
     pub(super) store: SharedStore,
+    /// How the store stood when the rest was read of it.
+    pub(super) standing: Standing,
     pub(super) stepfunctions: stepfunctions::SharedStepFunctions,
     pub(super) clock: SharedClock,
     pub(super) provisioner: Arc<Provisioner>,
@@ -45,13 +47,14 @@ pub(super) struct Base {
 
 impl Base {
     pub(super) async fn open(config: &Config, aws: &SdkConfig) -> Result<Self, AppError> {
-        let in_folder = |source| AppError::Store { folder: config.data_dir.clone(), source };
         let key = config.audit.signing_key()?.map(Arc::new);
         let clock: SharedClock = Arc::new(SystemClock);
         let store = open_store(config).await?;
+        // Before all that is read of it.
+        let standing = *store.standing().borrow();
         let tokens = load_tokens(config, &store, &clock).await?;
         let authenticator = Arc::new(Authenticator::new(config, Arc::clone(&tokens), Arc::clone(&clock))?);
-        let workflows = Arc::new(Workflows::load(&store).await.map_err(in_folder)?);
+        let workflows = Arc::new(Workflows::load(&store).await.map_err(AppError::store(config))?);
         let stepfunctions: stepfunctions::SharedStepFunctions = Arc::new(Sdk::new(aws));
         let provisioner = Arc::new(Provisioner {
             store: Arc::clone(&store),
@@ -62,7 +65,7 @@ impl Base {
             heartbeats: Heartbeats { per_second: config.worker.heartbeats_per_second },
             working: tokio::sync::Mutex::default(),
         });
-        Ok(Self { store, stepfunctions, clock, provisioner, tokens, authenticator, key })
+        Ok(Self { store, standing, stepfunctions, clock, provisioner, tokens, authenticator, key })
     }
 
     /// Begins to work: from here on tasks are taken.
@@ -86,14 +89,15 @@ impl Base {
                 detached_for: jiff::SignedDuration::from_secs(config.worker.detached_seconds.into()),
             },
         );
-        let Self { store, clock, provisioner, tokens, authenticator, key, .. } = self;
-        Parts { store, clock, provisioner, tokens, authenticator, hub, worker, metrics, key }
+        let Self { store, standing, clock, provisioner, tokens, authenticator, key, .. } = self;
+        Parts { store, standing, clock, provisioner, tokens, authenticator, hub, worker, metrics, key }
     }
 }
 
 /// Everything but the listener.
 pub(super) struct Parts {
     pub(super) store: SharedStore,
+    pub(super) standing: Standing,
     pub(super) clock: SharedClock,
     pub(super) provisioner: Arc<Provisioner>,
     pub(super) tokens: Arc<ApiTokens>,
@@ -139,6 +143,15 @@ impl Parts {
             let (hub, stop) = (Arc::clone(&self.hub), hub_stop.clone());
             async move { hub.run(stop).await }
         });
+        let draining = CancellationToken::new();
+        let follower = Follower {
+            store: Arc::clone(&self.store),
+            workflows: Arc::clone(&self.provisioner.workflows),
+            tokens: Arc::clone(&self.tokens),
+            health: health.clone(),
+            draining: draining.clone(),
+        };
+        hub.spawn(follower.run(self.standing, hub_stop.clone()));
         self.record_start(config).await?;
         if let Some(anchors) = self.anchors(config) {
             hub.spawn(anchors.run(hub_stop.clone()));
@@ -166,7 +179,13 @@ impl Parts {
             .add_routes(routes)
             .serve_with_incoming_shutdown(grpc::incoming(listener, &config.limits), closing.clone().cancelled_owned());
         if let Some(metrics) = metrics {
-            hub.spawn(telemetry::http::serve(metrics, Arc::clone(&self.metrics), hub_stop.clone()));
+            hub.spawn(telemetry::http::serve(
+                metrics,
+                Arc::clone(&self.metrics),
+                self.store.standing(),
+                draining.clone(),
+                hub_stop.clone(),
+            ));
         }
         hub.close();
         calls.spawn(async move {
@@ -176,7 +195,7 @@ impl Parts {
         });
         calls.close();
         let scheme = if config.tls.is_some() { "https" } else { "http" };
-        Ok(Running { parts: self, scheme, address, closing, calls, hub_stop, hub, health })
+        Ok(Running { parts: self, scheme, address, draining, closing, calls, hub_stop, hub, health })
     }
 }
 
@@ -186,7 +205,7 @@ impl Parts {
             .map_err(|error| AppError::system("cannot write the config down")(error.into()))?;
         let started = AdminEvent::ServerStarted { version: VERSION.to_owned(), roles_sha256: audit::Hash::of(&roles) };
         let recorded = self.store.record(Origin::system("server"), None, None, started, self.clock.now()).await;
-        recorded.map_err(|source| AppError::Store { folder: config.data_dir.clone(), source })
+        recorded.map_err(AppError::store(config))
     }
 
     fn anchors(&self, config: &Config) -> Option<Anchors> {

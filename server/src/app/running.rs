@@ -18,6 +18,7 @@ pub(super) struct Running {
     pub(super) parts: Parts,
     pub(super) scheme: &'static str,
     pub(super) address: SocketAddr,
+    pub(super) draining: CancellationToken,
     pub(super) closing: CancellationToken,
     pub(super) calls: TaskTracker,
     pub(super) hub_stop: CancellationToken,
@@ -38,6 +39,7 @@ impl Running {
     ) -> Result<(), AppError> {
         let signal = signals.next().await;
         info!(signal, "stopping");
+        self.draining.cancel();
         grpc::not_serving(&self.health).await;
         let mut drain = Drain::begin(signals, Duration::from_secs(settings.deadline_seconds.into()));
         let polls = Duration::from_secs(settings.poll_seconds.into());

@@ -122,6 +122,26 @@ impl ApiTokens {
         Ok(Self { store, clock, entropy, known: RwLock::new(known), changing: tokio::sync::Mutex::default() })
     }
 
+    /// Reads anew what is stored: another server may have made tokens, or ended some, which ends them here.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then all is as it was.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let _changing = self.changing.lock().await;
+        let mut stored: HashMap<Vec<u8>, Kept> =
+            self.store.api_tokens().await?.into_iter().map(keep).collect::<Result<_, _>>()?;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for (digest, before) in known.drain() {
+            match stored.get_mut(&digest) {
+                // With what ends the calls that it is used for.
+                Some(now) if now.record == before.record => *now = before,
+                _ => before.known.revoked.cancel(),
+            }
+        }
+        *known = stored;
+        Ok(())
+    }
+
     /// Whether a bearer token is meant to be one of these.
     pub(super) fn is_one(bearer: &str) -> bool {
         bearer.starts_with(PREFIX)

@@ -3,6 +3,7 @@
 mod audit;
 mod identity;
 mod limits;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub use self::{
         Auth, CertificateMap, CertificateName, Certificates, IdentityMode, Jwt, JwtAlgorithm, PrincipalKind, Role, Tls,
     },
     limits::Limits,
+    store::{Postgres, StoreUrl},
 };
 
 /// Environment variables of this prefix are settings: `APPROVE_SERVER__AWS__REGION` is `aws.region`.
@@ -39,6 +41,10 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     /// Where the embedded store is kept.
     pub data_dir: PathBuf,
+    /// A PostgreSQL database that several servers share, rather than the embedded store. Absent: the embedded one.
+    pub store: Option<StoreUrl>,
+    /// How that database is used.
+    pub postgres: Postgres,
     /// How AWS is reached.
     pub aws: Aws,
     /// How the worker works.
@@ -152,6 +158,8 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
             metrics_listen: None,
             data_dir: PathBuf::from("approve-data"),
+            store: None,
+            postgres: Postgres::default(),
             aws: Aws::default(),
             worker: Worker::default(),
             shutdown: Shutdown::default(),
@@ -239,6 +247,7 @@ impl Config {
         self.check_identity()?;
         self.limits.check()?;
         self.audit.check()?;
+        self.shared_store()?;
         let polls = 1..=1_000;
         if !polls.contains(&self.worker.min_polls) {
             return refuse("worker.min_polls", "expected 1 to 1,000: AWS allows no more per activity".to_owned());

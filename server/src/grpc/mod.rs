@@ -49,10 +49,7 @@ pub(crate) async fn routes(
     let audit = AuditServiceServer::new(audit).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let access = AccessServiceServer::new(access).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_serving::<AccessServiceServer<Access>>().await;
-    reporter.set_serving::<ApprovalServiceServer<Approvals>>().await;
-    reporter.set_serving::<WorkflowServiceServer<WorkflowCalls>>().await;
-    reporter.set_serving::<AuditServiceServer<AuditCalls>>().await;
+    serving(&reporter).await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -66,6 +63,15 @@ pub(crate) async fn routes(
         .add_service(workflows)
         .add_service(audit);
     Ok((routes.routes(), reporter))
+}
+
+/// Says that calls may come.
+pub(crate) async fn serving(reporter: &HealthReporter) {
+    reporter.set_serving::<AccessServiceServer<Access>>().await;
+    reporter.set_serving::<ApprovalServiceServer<Approvals>>().await;
+    reporter.set_serving::<WorkflowServiceServer<WorkflowCalls>>().await;
+    reporter.set_serving::<AuditServiceServer<AuditCalls>>().await;
+    reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
 }
 
 /// Says that no more calls should come.

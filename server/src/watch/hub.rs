@@ -30,6 +30,9 @@ impl Default for Kept {
     }
 }
 
+/// How long a revision is waited for that another server may have told of.
+const CATCH_UP: std::time::Duration = std::time::Duration::from_secs(3);
+
 /// Follows the store's log for all subscribers.
 pub struct Hub {
     pub(super) store: SharedStore,
@@ -133,6 +136,17 @@ impl Hub {
             Some(revision) if revision > newest => Err(WatchError::Ahead { head: newest }),
             Some(revision) => Ok(Subscription::resumed(Arc::clone(self), filter, head, revision)),
             None => Ok(Subscription::with_snapshot(Arc::clone(self), filter, head)),
+        }
+    }
+
+    /// Waits a little for the log to come to a revision, where other servers write it as well: one of them may have told of
+    /// it before it is seen here.
+    pub(crate) async fn reach(&self, revision: Revision) {
+        let shared = self.store.standing().borrow().lease.is_some();
+        let mut head = self.store.head();
+        if shared {
+            // If it does not come, the subscription says so.
+            let _ = tokio::time::timeout(CATCH_UP, head.wait_for(|head| *head >= revision)).await;
         }
     }
 

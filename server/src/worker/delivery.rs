@@ -120,6 +120,10 @@ async fn deliver(shared: &Shared, approval: &Arc<Approval>) -> Result<(), StoreE
     };
     let token = approval.task.token.clone();
     shared.delivery_rate.ready().await;
+    if !shared.may_act() {
+        // It stays in the outbox, for whoever has it by then.
+        return Ok(());
+    }
     let sent = match &answer {
         Answer::Success { output } => shared.stepfunctions.send_task_success(&token, output).await,
         Answer::Failure { error, cause } => shared.stepfunctions.send_task_failure(&token, error, cause).await,

@@ -10,11 +10,13 @@ mod heartbeat;
 mod intake;
 mod poller;
 mod rate;
+mod standing;
 mod timers;
 
 use std::sync::Arc;
 
 use futures::FutureExt as _;
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, warn};
 
@@ -24,7 +26,7 @@ use crate::{
     clock::SharedClock,
     entropy::{self, SharedEntropy},
     stepfunctions::SharedStepFunctions,
-    store::{Filter, ListQuery, Order, SharedStore, StoreError},
+    store::{Filter, ListQuery, Order, SharedStore, Standing, StoreError},
     telemetry::metrics::SharedMetrics,
     workflows::Workflows,
 };
@@ -48,9 +50,13 @@ pub struct WorkerOptions {
     pub detached_for: jiff::SignedDuration,
 }
 
+/// So many polls may be open for an activity, over all servers: AWS's limit.
+const MAX_POLLS: usize = 1_000;
+
 /// What the parts of the worker share.
 pub(crate) struct Shared {
     pub(crate) store: SharedStore,
+    standing: watch::Receiver<Standing>,
     pub(crate) stepfunctions: SharedStepFunctions,
     pub(crate) clock: SharedClock,
     pub(crate) entropy: SharedEntropy,
@@ -69,6 +75,17 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Whether what is due is this server's to do, now: no other takes it over for a while yet.
+    fn may_act(&self) -> bool {
+        self.standing.borrow().may_act()
+    }
+
+    /// How many of so many open polls are this server's, of an activity that all servers poll.
+    fn share(&self, polls: usize) -> usize {
+        let servers = self.standing.borrow().servers.max(1);
+        polls.min(MAX_POLLS / servers).max(1)
+    }
+
     fn random(&self) -> f64 {
         entropy::fraction(&*self.entropy)
     }
@@ -165,6 +182,7 @@ impl Worker {
     ) -> Self {
         let (fast_lane, decided) = delivery::FastLane::new();
         let shared = Arc::new(Shared {
+            standing: store.standing(),
             store,
             stepfunctions,
             heartbeat_rate: Rate::new(options.heartbeats_per_second, Arc::clone(&clock)),
@@ -199,6 +217,7 @@ impl Worker {
         worker.supervise("heartbeat", |shared, stop| async move { heartbeat::run(&shared, &stop).await });
         worker.supervise("timers", |shared, stop| async move { timers::run(&shared, &stop).await });
         worker.supervise("detached", |shared, stop| async move { detached::run(&shared, &stop).await });
+        worker.supervise("standing", |shared, stop| async move { standing::run(&shared, &stop).await });
         worker.pollers.spawn(poller::run(shared, worker.polling.clone(), worker.working.clone()));
         worker.pollers.close();
         worker.loops.close();

@@ -62,7 +62,7 @@ fn follow(
             continue;
         }
         let activity = Arc::new(Activity { arn: arn.clone(), open: AtomicUsize::new(0), stop: stop.child_token() });
-        for _ in 0..shared.options.min_polls.max(1) {
+        for _ in 0..shared.share(shared.options.min_polls) {
             open(shared, &activity, polls, abandon);
         }
         active.insert(arn.clone(), activity);
@@ -71,12 +71,17 @@ fn follow(
 
 /// Opens one more poll, if there may be one more.
 fn open(shared: &Arc<Shared>, activity: &Arc<Activity>, polls: &TaskTracker, abandon: &CancellationToken) {
-    let limit = shared.options.max_polls.max(1);
+    let limit = shared.share(shared.options.max_polls);
     let more = |open: usize| (open < limit).then_some(open + 1);
     if activity.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok() {
         let poll = poll(Arc::clone(shared), Arc::clone(activity), polls.clone(), abandon.clone());
         polls.spawn(poll);
     }
+}
+
+/// One less than `open`, if that is more than `kept`.
+fn above(kept: usize) -> impl Fn(usize) -> Option<usize> {
+    move |open| (open > kept).then(|| open - 1)
 }
 
 /// Polls until told to stop, or until there is less demand than polls.
@@ -102,11 +107,16 @@ async fn poll(shared: Arc<Shared>, activity: Arc<Activity>, polls: TaskTracker, 
                     open(&shared, &activity, &polls, &abandon);
                 }
                 intake::take(&shared, &activity.arn, task, &abandon).await;
+                // Another server may have come, which polls as well.
+                let limit = shared.share(shared.options.max_polls);
+                if activity.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, above(limit)).is_ok() {
+                    return;
+                }
             }
             Ok(None) => {
                 failures = 0;
-                let spare = |open: usize| (open > shared.options.min_polls.max(1)).then(|| open - 1);
-                if activity.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, spare).is_ok() {
+                let kept = shared.share(shared.options.min_polls);
+                if activity.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, above(kept)).is_ok() {
                     return;
                 }
             }

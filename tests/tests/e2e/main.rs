@@ -21,6 +21,7 @@ mod main_job;
 mod own_request;
 mod people;
 mod permissions;
+mod postgres;
 mod provisioning;
 mod provisioning_code;
 mod provisioning_failed;

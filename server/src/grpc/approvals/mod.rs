@@ -171,7 +171,7 @@ impl ApprovalService for Approvals {
 
 impl Approvals {
     /// The stream of pending approvals. Not in the generated service: its responses are bytes.
-    fn stream(&self, request: Request<StreamPendingApprovalsRequest>) -> Result<BoxStream<Frame>, Status> {
+    async fn stream(&self, request: Request<StreamPendingApprovalsRequest>) -> Result<BoxStream<Frame>, Status> {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
         let filter = convert::read_filter(request.filter, &caller)?;
@@ -184,6 +184,9 @@ impl Approvals {
             Some(interval) => convert::read_duration("heartbeat_interval", interval)?.unsigned_abs(),
             None => Duration::from_secs(10),
         };
+        if let Some(revision) = resume {
+            self.hub.reach(revision).await;
+        }
         let subscription = self.hub.subscribe(filter, resume).map_err(ApiError::from)?;
         let interval = interval.clamp(Duration::from_secs(1), Duration::from_mins(1));
         Ok(stream::responses(subscription, digest, interval, self.closing.clone()))

@@ -77,6 +77,6 @@ impl ServerStreamingService<StreamPendingApprovalsRequest> for StreamCall {
 
     fn call(&mut self, request: tonic::Request<StreamPendingApprovalsRequest>) -> Self::Future {
         let approvals = Arc::clone(&self.0);
-        Box::pin(async move { approvals.stream(request).map(tonic::Response::new) })
+        Box::pin(async move { approvals.stream(request).await.map(tonic::Response::new) })
     }
 }

@@ -157,13 +157,16 @@ impl Keeper {
             ..standing
         };
         let ended = standing.lease.is_none_or(|until| Instant::now() >= until);
+        if ended {
+            // What was due meanwhile was left, and is to be looked for again.
+            self.took_over = Some(Instant::now());
+        }
         if ended || self.renewed.elapsed() >= self.length * 3 / 10 {
             let asked = Instant::now();
             let lease = match lease::renew(&session.client, server, self.length).await? {
                 Some(lease) => lease,
                 None => {
                     tracing::warn!(server, "the lease has ended; taking a new one");
-                    self.took_over = Some(Instant::now());
                     lease::take(&mut session.client, &self.name, self.length).await?
                 }
             };
