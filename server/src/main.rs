@@ -18,10 +18,6 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// Messages, rows and calls of AWS are made of many short-lived pieces: the system's allocator takes a fifth of the time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Human approvals for AWS Step Functions activities.
 #[derive(Parser)]
 #[command(name = "approve-server", version, about, after_help = EXIT_CODES)]
