@@ -1,6 +1,9 @@
 //! The conformance suite on the shared store, and what it promises beyond. They need a PostgreSQL, whose URL is in
 //! APPROVE_POSTGRES: `tests/run` starts one.
 
+mod proxy;
+mod servers;
+
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -11,7 +14,7 @@ use uuid::Uuid;
 
 use super::{Address, Options, PostgresStore, events, list, log, read};
 use crate::store::{
-    SharedStore,
+    SharedStore, StoreError,
     conformance::{Bed, conformance},
 };
 
@@ -45,8 +48,12 @@ impl Database {
 
     /// Another server's.
     async fn another(&self, options: Options) -> PostgresStore {
+        self.try_open(&self.url(), options).await.unwrap()
+    }
+
+    async fn try_open(&self, url: &str, options: Options) -> Result<PostgresStore, StoreError> {
         self.create().await;
-        PostgresStore::open(Address::new(&self.url(), None, None).unwrap(), options).await.unwrap()
+        PostgresStore::open(Address::new(url, None, None).unwrap(), options).await
     }
 
     async fn client(&self) -> tokio_postgres::Client {

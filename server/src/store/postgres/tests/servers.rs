@@ -1,0 +1,230 @@
+//! Several servers on one database.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use futures::future::{join_all, try_join_all};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use super::{
+    Database,
+    proxy::{Loss, Proxy},
+    server,
+};
+use crate::{
+    approval::Approval,
+    store::{
+        Changes, NextDue, Revision, SharedStore, StoreError,
+        conformance::{changes, created, done, head, history, record, reject, seconds, task},
+        postgres::Options,
+    },
+};
+
+/// Waits for what comes within a few seconds.
+async fn soon<T>(what: &str, waiting: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("waited for {what}"))
+}
+
+async fn stores(database: &Database, options: &[Options]) -> Vec<SharedStore> {
+    let opened = join_all(options.iter().map(|options| database.another(options.clone()))).await;
+    opened.into_iter().map(|store| Arc::new(store) as SharedStore).collect()
+}
+
+/// Follows a store's log from its beginning: each revision it comes to is newer than all before.
+async fn follow(store: SharedStore, until: Revision) {
+    let mut heads = store.head();
+    let (mut last, mut known) = (0, 0);
+    while last < until {
+        let now = *heads.borrow_and_update();
+        assert!(now >= known, "the head went back");
+        known = now;
+        while last < now {
+            let Changes::Some(some) = store.changes_after(last, 7).await.unwrap() else { panic!("compacted") };
+            assert!(!some.is_empty(), "the head is at {now}, and nothing is after {last}");
+            for change in some {
+                // An approval is asked in one event, and decided in two.
+                let step = if change.before.is_some() { 2 } else { 1 };
+                assert_eq!(change.revision, last + step, "a gap, or one that came late");
+                last = change.revision;
+            }
+        }
+        if last < until {
+            heads.changed().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn many_writers_of_several_servers_make_one_log() {
+    const WRITERS: u32 = 4;
+    const ROUNDS: u32 = 12;
+    let database = Database::new(Options::default());
+    let deaf = Options { listens: false, tail_changes: 0, ..Options::default() };
+    let stores = stores(&database, &[Options::default(), Options { batch: 3, ..Options::default() }, deaf]).await;
+    let total = Revision::from(3 * WRITERS * ROUNDS * u32::try_from(stores.len()).unwrap());
+    let mut tasks = JoinSet::new();
+    for (place, store) in (0_u32..).zip(&stores) {
+        tasks.spawn(follow(Arc::clone(store), total));
+        for writer in 0..WRITERS {
+            let store = Arc::clone(store);
+            let mut other = stores[(place as usize + 1) % stores.len()].head();
+            tasks.spawn(async move {
+                for round in 0..ROUNDS {
+                    let number = (place * WRITERS + writer) * ROUNDS + round;
+                    let approval = created(&store, task(number)).await;
+                    let decided = done(&store, &approval, reject(), seconds(1)).await;
+                    // Whoever was answered finds it in the head; at other servers a little later.
+                    assert!(head(&store) >= decided.revision);
+                    soon("the other server", other.wait_for(|head| *head >= decided.revision)).await.unwrap();
+                }
+            });
+        }
+    }
+    tasks.join_all().await;
+    // The chain holds over what all of them wrote.
+    assert_eq!(Revision::try_from(record(&stores[1], 50).await.len()).unwrap(), total);
+    for store in &stores {
+        assert_eq!(changes(store, 0, 100).await.len(), usize::try_from(total / 3 * 2).unwrap());
+        assert_eq!(store.count_pending(None).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn a_notification_that_is_lost_delays_by_a_second() {
+    let database = Database::new(Options::default());
+    let deaf = Options { listens: false, ..Options::default() };
+    let stores = stores(&database, &[Options::default(), Options::default(), deaf]).await;
+    let approval = created(&stores[0], task(1)).await;
+    let begun = Instant::now();
+    for other in &stores[1..] {
+        soon("the change", other.head().wait_for(|head| *head == approval.revision)).await.unwrap();
+        assert_eq!(changes(other, 0, 10).await.len(), 1);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn a_commit_whose_answer_is_lost_is_done_once() {
+    let database = Database::new(Options::default());
+    database.create().await;
+    let folder = server().split_once("host=").unwrap().1.split('&').next().unwrap().to_owned();
+    let proxy = Proxy::start(PathBuf::from(folder).join(".s.PGSQL.5432")).await;
+    let url = format!("postgres://approve@127.0.0.1:{}/{}", proxy.port(), database.name);
+    let store: SharedStore = Arc::new(database.try_open(&url, Options::default()).await.unwrap());
+    for (number, loss) in (0..).zip([Loss::Request, Loss::Answer, Loss::Request, Loss::Answer]) {
+        let approval = created(&store, task(number)).await;
+        proxy.lose(loss);
+        let decided = done(&store, &approval, reject(), seconds(1)).await;
+        assert!(proxy.has_lost(), "{loss:?}");
+        assert_eq!(decided.revision, approval.revision + 2, "{loss:?}");
+        assert_eq!(history(&store, &approval.id).await.len(), 3, "{loss:?}");
+        assert_eq!(head(&store), decided.revision);
+    }
+    assert_eq!(record(&store, 100).await.len(), 12);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn sessions_that_are_ended_lose_nothing() {
+    let database = Database::new(Options::default());
+    let stores = stores(&database, &[Options::default(), Options::default()]).await;
+    let mut tasks = JoinSet::new();
+    for (place, store) in (0_u32..).zip(&stores) {
+        for writer in 0..4 {
+            let store = Arc::clone(store);
+            tasks.spawn(async move {
+                for round in 0..8 {
+                    let approval = created(&store, task((place * 4 + writer) * 8 + round)).await;
+                    done(&store, &approval, reject(), seconds(1)).await;
+                }
+            });
+        }
+    }
+    let client = database.client().await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    while !tasks.is_empty() {
+        client.batch_execute(end).await.unwrap();
+        let next = timeout(Duration::from_millis(150), tasks.join_next()).await;
+        if let Ok(Some(ended)) = next {
+            ended.unwrap();
+        }
+    }
+    assert_eq!(record(&stores[0], 100).await.len(), 3 * 64);
+}
+
+async fn has_heartbeat(store: &SharedStore, approval: &Approval) -> bool {
+    let due = store.due_heartbeats(seconds(1_000), 10).await.unwrap();
+    due.items.iter().any(|due| due.id == approval.id)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn what_a_server_held_is_taken_over_when_its_lease_ends() {
+    let database = Database::new(Options::default());
+    let options = |name: &str| Options { name: name.to_owned(), lease: Duration::from_secs(3), ..Options::default() };
+    let stores = stores(&database, &[options("one"), options("other")]).await;
+    let [one, other] = &stores[..] else { unreachable!() };
+    let approval = created(one, task(1)).await;
+    assert!(has_heartbeat(one, &approval).await);
+    assert!(!has_heartbeat(other, &approval).await, "two servers send it");
+
+    let mut standing = other.standing();
+    let before = standing.borrow_and_update().taken_over;
+    let client = database.client().await;
+    client.batch_execute("UPDATE servers SET until = '-infinity' WHERE name = 'one'").await.unwrap();
+    assert!(!has_heartbeat(one, &approval).await, "it acts beyond its lease");
+    // The first one to look takes it, and that may be the one that had it.
+    let taken = async {
+        loop {
+            if has_heartbeat(other, &approval).await || has_heartbeat(one, &approval).await {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("somebody to take over", taken).await;
+    let (holder, idle) = if has_heartbeat(other, &approval).await { (other, one) } else { (one, other) };
+    if Arc::ptr_eq(holder, other) {
+        soon("the news of it", standing.wait_for(|now| now.taken_over > before)).await.unwrap();
+    }
+
+    // What the other one has to say of it by now is without effect.
+    let next = NextDue { id: approval.id.clone(), token: approval.task.token.clone(), due: seconds(5_000) };
+    idle.set_heartbeats(vec![next.clone()]).await.unwrap();
+    assert!(has_heartbeat(holder, &approval).await, "it was moved by a server that does not have it");
+    holder.set_heartbeats(vec![next]).await.unwrap();
+    assert!(!has_heartbeat(holder, &approval).await);
+
+    // Whoever changes it last has it.
+    let decided = done(idle, &approval, reject(), seconds(1)).await;
+    let due = |of: &SharedStore| {
+        let of = Arc::clone(of);
+        async move { of.due_deliveries(seconds(1_000), 10).await.unwrap().items }
+    };
+    assert_eq!(due(idle).await, [decided]);
+    assert!(due(holder).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn servers_that_start_at_once_make_the_schema_once() {
+    let database = Database::new(Options::default());
+    let url = database.url();
+    database.create().await;
+    let all = try_join_all((0..5).map(|_| database.try_open(&url, Options::default()))).await.unwrap();
+    let client = database.client().await;
+    let versions = client.query("SELECT version FROM schema_version", &[]).await.unwrap();
+    assert_eq!(versions.iter().map(|row| row.get::<_, i64>(0)).collect::<Vec<_>>(), [1]);
+    let slots: i64 = client.query_one("SELECT count(DISTINCT server) FROM slots", &[]).await.unwrap().get(0);
+    assert_eq!(slots, 5, "each has a slot of its own");
+    drop(all);
+    client.batch_execute("UPDATE schema_version SET version = 99").await.unwrap();
+    let newer = database.try_open(&url, Options::default()).await;
+    assert!(matches!(newer, Err(StoreError::NewerSchema { found: 99, known: 1 })), "{newer:?}");
+}
