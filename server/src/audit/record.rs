@@ -356,3 +356,6 @@ fn without_nulls(value: Value) -> Value {
     let kept = members.into_iter().filter(|(_, value)| !value.is_null());
     Value::Object(kept.map(|(key, value)| (key, without_nulls(value))).collect())
 }
+
+#[cfg(test)]
+mod tests;
