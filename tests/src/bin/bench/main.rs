@@ -7,6 +7,7 @@
 mod auth;
 mod bare;
 mod client;
+mod crowd;
 mod decide;
 mod fanout;
 mod fill;
@@ -77,6 +78,13 @@ enum Command {
         /// Open streams
         #[arg(long, value_delimiter = ',', default_value = "1,100,1000,5000")]
         streams: Vec<usize>,
+    },
+    /// Tells many streams with many filters, some stalled, some resuming, and checks each of them
+    Crowd {
+        #[arg(long, default_value_t = 1_000)]
+        streams: usize,
+        #[arg(long, default_value_t = 1_000_000)]
+        changes: usize,
     },
     /// Tells all that is pending to a new stream
     Snapshot {
@@ -176,6 +184,7 @@ async fn run(command: &Command, args: &Args, report: &mut Report) {
         Command::Seen => intake::seen(rounds, report).await,
         Command::Intake { tasks } => intake::intake(*tasks, rounds, report).await,
         Command::Fanout { streams } => fanout::measure(streams, rounds, report).await,
+        Command::Crowd { streams, changes } => crowd::measure(*streams, *changes, report).await,
         Command::Snapshot { pending } => snapshot::measure(*pending, rounds, stores, report).await,
         Command::Lists { sizes } => lists::measure(sizes, stores, report).await,
         Command::Memory { sizes } => memory::pending(sizes, report).await,
