@@ -94,6 +94,7 @@ macro_rules! conformance {
             record an_export_is_of_a_range,
             record watchers_pass_over_what_changes_nothing,
             rest pending_approvals_are_counted,
+            rest any_character_is_kept,
             rest workflows_are_kept,
             rest everything_survives_a_restart,
             rest nothing_acknowledged_is_lost_when_dropped,

@@ -52,6 +52,43 @@ pub(crate) async fn pending_approvals_are_counted(bed: &dyn Bed) {
     assert_eq!(store.count_pending(Some("none")).await.unwrap(), 0);
 }
 
+pub(crate) async fn any_character_is_kept(bed: &dyn Bed) {
+    let store = bed.open().await;
+    // Whoever starts an execution chooses most of these.
+    let odd = "a\0b\u{1}\u{202e}ß\n'\"";
+    let mut admission = task(1);
+    let request = &mut admission.task.request;
+    for text in [&mut request.title, &mut request.description, &mut request.source.workflow] {
+        odd.clone_into(text);
+    }
+    request.source.key = Some(odd.to_owned());
+    request.source.execution_arn = Some(odd.to_owned());
+    request.labels = [(odd.to_owned(), odd.to_owned())].into();
+    admission.task.input = Arc::from(odd);
+    let identity = request.source.identity().unwrap();
+    let approval = created(&store, admission).await;
+    // What is like it is another one.
+    let mut like = task(2);
+    like.task.request.labels = [("a\u{1}0b".to_owned(), "b".to_owned())].into();
+    created(&store, like).await;
+    assert_eq!(get(&store, &approval).await, approval);
+    assert_eq!(store.find_identity(&identity).await.unwrap(), Some(approval.clone()));
+    assert_eq!(store.count_pending(Some(odd)).await.unwrap(), 1);
+    let filters = [
+        Filter { labels: approval.request.labels.clone(), ..Filter::default() },
+        Filter { workflow: Some(odd.to_owned()), ..Filter::default() },
+        Filter { execution_arn: Some(odd.to_owned()), ..Filter::default() },
+    ];
+    for filter in filters {
+        let query = ListQuery { filter, statuses: Vec::new(), order: Order::NewestFirst, after: None, limit: 5 };
+        assert_eq!(store.list(query).await.unwrap().approvals, from_ref(&approval));
+    }
+    let decide = || store.execute(&approval.id, reject(), origin(), seconds(1), key(odd, odd, 1));
+    let decided = done_of(decide().await.unwrap());
+    assert_eq!(done_of(decide().await.unwrap()), decided);
+    assert!(store.find_prefix(odd, 5).await.unwrap().is_empty());
+}
+
 pub(crate) async fn workflows_are_kept(bed: &dyn Bed) {
     let store = bed.open().await;
     assert!(store.workflows().await.unwrap().is_empty());

@@ -275,3 +275,60 @@ pub(super) fn is_passing(error: &tokio_postgres::Error) -> bool {
                 | SqlState::NO_ACTIVE_SQL_TRANSACTION
         )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn encrypted(url: &str) -> Result<bool, String> {
+        Address::new(url, None, None).map(|address| address.tls.is_some()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_goes_over_a_network_is_encrypted_unless_told_otherwise() {
+        for (url, expected) in [
+            ("postgres://ana@db.example.com/approve", true),
+            ("postgres://ana@db.example.com,localhost/approve", true),
+            ("postgresql://ana@192.0.2.1:6432/approve?sslmode=require", true),
+            ("postgres://localhost/approve?connect_timeout=3&sslmode=verify-full", true),
+            ("postgres://db.example.com/approve?sslmode=disable", false),
+            ("postgres://localhost/approve", false),
+            ("postgres://127.0.0.1/approve", false),
+            ("postgres:///approve?host=/run/postgresql", false),
+        ] {
+            assert_eq!(encrypted(url), Ok(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_used_is_told() {
+        for (url, problem) in [
+            ("mysql://db/approve", "expected postgres://"),
+            ("postgres:///approve", "no host"),
+            ("postgres://db/approve?sslmode=prefer", "expected disable, require or verify-full"),
+            ("postgres://db/approve?colour=blue", "colour"),
+        ] {
+            let error = encrypted(url).unwrap_err();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_are_read_at_start() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let [password, root, garbage] = ["password", "root.pem", "garbage.pem"].map(|name| folder.path().join(name));
+        fs::write(&password, "se cret\n").unwrap();
+        fs::write(&garbage, "garbage").unwrap();
+        let certified = rcgen::generate_simple_self_signed(vec!["db.example.com".to_owned()]).unwrap();
+        fs::write(&root, certified.cert.pem()).unwrap();
+        let url = "postgres://ana@db.example.com/approve";
+        let address = Address::new(url, Some(&password), Some(&root)).unwrap();
+        assert_eq!(address.config.get_password(), Some(b"se cret".as_slice()));
+        assert!(!format!("{address:?}").contains("cret"), "{address:?}");
+        let bad = |password: Option<&Path>, root: Option<&Path>| Address::new(url, password, root).unwrap_err();
+        assert!(matches!(bad(Some(&folder.path().join("none")), None), BadAddress::File { .. }));
+        assert!(matches!(bad(None, Some(&garbage)), BadAddress::Certificate(_)));
+    }
+}

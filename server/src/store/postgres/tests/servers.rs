@@ -117,7 +117,10 @@ async fn a_commit_whose_answer_is_lost_is_done_once() {
     let url = format!("postgres://approve@127.0.0.1:{}/{}", proxy.port(), database.name);
     let store: SharedStore = Arc::new(database.try_open(&url, Options::default()).await.unwrap());
     for (number, loss) in (0..).zip([Loss::Request, Loss::Answer, Loss::Request, Loss::Answer]) {
+        // Carried out twice, it would be known the second time.
+        proxy.lose(loss);
         let approval = created(&store, task(number)).await;
+        assert!(proxy.has_lost(), "{loss:?}");
         proxy.lose(loss);
         let decided = done(&store, &approval, reject(), seconds(1)).await;
         assert!(proxy.has_lost(), "{loss:?}");
