@@ -26,7 +26,7 @@ TRUST = {
 }
 AT_ONCE = 8
 ATTEMPTS = 5  # LocalStack looks through what other threads are changing, and sometimes fails at that.
-LIMIT = 20
+LIMIT = 40
 
 
 def expand():
@@ -152,12 +152,13 @@ class Driver:
     def calls(self, calls):
         """Bad calls, around an activity, a machine and an execution that has succeeded."""
         definition = '{"StartAt":"P","States":{"P":{"Type":"Pass","End":true}}}'
-        names = {"activity_name": "py-calls", "machine_name": "py-calls", "execution_name": "py-calls"}
+        own = f"py-calls-{os.getpid()}"
+        names = {"activity_name": own, "machine_name": own, "execution_name": own}
         values = {**names, "role": self.role, "definition": definition}
-        values["activity"] = self.sfn.create_activity(name="py-calls")["activityArn"]
-        machine = self.sfn.create_state_machine(name="py-calls", definition=definition, roleArn=self.role)
+        values["activity"] = self.sfn.create_activity(name=own)["activityArn"]
+        machine = self.sfn.create_state_machine(name=own, definition=definition, roleArn=self.role)
         values["machine"] = machine["stateMachineArn"]
-        started = self.sfn.start_execution(stateMachineArn=values["machine"], name="py-calls")
+        started = self.sfn.start_execution(stateMachineArn=values["machine"], name=own)
         values["execution"] = started["executionArn"]
         while self.sfn.describe_execution(executionArn=values["execution"])["status"] == "RUNNING":
             time.sleep(0.05)

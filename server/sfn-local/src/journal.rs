@@ -6,7 +6,7 @@
 //!
 //! | line | |
 //! |---|---|
-//! | first | `{"journal": 2, "options": {…}, "snapshot": true}`: the format, and the engine's options with the seed |
+//! | first | `{"journal": 3, "options": {…}, "snapshot": true}`: the format, and the engine's options with the seed |
 //! | second, with `"snapshot": true` | the engine, as [`Engine::save`] writes it |
 //! | others | `{"at": milliseconds since 1970, "call": {"sfn": [region, operation, body]}}`, or `iam`, `poll`, `cancel`, `end_polls` |
 //!
@@ -27,7 +27,7 @@ use serde_json::Value;
 
 use crate::engine::{Engine, EngineOptions};
 
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// Calls may always take this many bytes before a snapshot replaces them.
 const SLACK: u64 = 4 * 1024 * 1024;

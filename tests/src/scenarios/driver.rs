@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_sdk_iam::config::{Credentials, Region, retry::RetryConfig};
+use aws_sdk_iam::config::{Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_sfn::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
@@ -17,8 +17,10 @@ use super::{Call, Run, Scenarios, Seen};
 const REGION: &str = "eu-west-1";
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"states.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 const AT_ONCE: usize = 8;
-const LIMIT: f64 = 20.0;
+const LIMIT: f64 = 40.0;
 const PAUSE: Duration = Duration::from_millis(50);
+/// A busy machine takes its time to accept a connection.
+const CONNECT: Duration = Duration::from_secs(30);
 
 /// LocalStack looks through what other threads are changing, and sometimes fails at that.
 const ATTEMPTS: u32 = 5;
@@ -26,21 +28,25 @@ const ATTEMPTS: u32 = 5;
 struct Driver {
     sfn: Client,
     role: String,
+    /// Starts all names: nothing that an earlier round left is in the way.
+    prefix: String,
 }
 
-/// Runs them all against an endpoint; what was seen of each, by name.
-pub(super) async fn drive(url: &str, scenarios: &Scenarios) -> BTreeMap<String, Seen> {
-    let driver = Driver::new(url).await;
+/// Runs them all against an endpoint; what was seen of each, by name. Each `round` has names of its own.
+pub(super) async fn drive(url: &str, scenarios: &Scenarios, round: usize) -> BTreeMap<String, Seen> {
+    let driver = Driver::new(url, format!("rs{round}")).await;
     let mut runs: Vec<_> = scenarios.runs.iter().collect();
     // What waits longest comes first.
     runs.sort_by_key(|(_, run)| run.script.is_empty());
     let runs = stream::iter(runs.into_iter().enumerate())
-        .map(async |(number, (name, run))| (name.clone(), driver.run(&format!("rs-run-{number}"), run).await));
+        .map(async |(number, (name, run))| (name.clone(), driver.run(&format!("run-{number}"), run).await));
     let mut seen: BTreeMap<String, Seen> = runs.buffer_unordered(AT_ONCE).collect().await;
     for (number, (name, definition)) in scenarios.definitions.iter().enumerate() {
-        seen.insert(name.clone(), driver.definition(&format!("rs-definition-{number}"), definition).await);
+        seen.insert(name.clone(), driver.definition(&format!("definition-{number}"), definition).await);
     }
-    seen.extend(driver.calls(&scenarios.calls).await);
+    if !scenarios.calls.is_empty() {
+        seen.extend(driver.calls(&scenarios.calls).await);
+    }
     seen
 }
 
@@ -72,7 +78,8 @@ async fn steady(call: impl AsyncFn() -> String) -> String {
 }
 
 impl Driver {
-    async fn new(url: &str) -> Self {
+    async fn new(url: &str, prefix: String) -> Self {
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).build();
         let credentials = Credentials::new("000000000000", "test", None, None, "test");
         let sfn = aws_sdk_sfn::Config::builder()
             .behavior_version_latest()
@@ -80,6 +87,7 @@ impl Driver {
             .endpoint_url(url)
             .credentials_provider(credentials.clone())
             .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts.clone())
             .build();
         let iam = aws_sdk_iam::Config::builder()
             .behavior_version_latest()
@@ -87,13 +95,16 @@ impl Driver {
             .endpoint_url(url)
             .credentials_provider(credentials)
             .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
             .build();
         let iam = aws_sdk_iam::Client::from_conf(iam);
-        let role = iam.create_role().role_name("scenarios-rust").assume_role_policy_document(TRUST).send().await;
-        Self { sfn: Client::from_conf(sfn), role: role.unwrap().role.unwrap().arn }
+        let role = iam.create_role().role_name(format!("scenarios-{prefix}")).assume_role_policy_document(TRUST);
+        let role = role.send().await.unwrap().role.unwrap().arn;
+        Self { sfn: Client::from_conf(sfn), role, prefix }
     }
 
     async fn create(&self, name: &str, definition: &Value) -> (String, Result<String, String>) {
+        let name = &format!("{}-{name}", self.prefix);
         let activity = self.sfn.create_activity().name(name).send().await.unwrap().activity_arn;
         let text = definition.to_string().replace("${activity}", &activity);
         let call = self.sfn.create_state_machine().name(name).definition(text).role_arn(&self.role);
@@ -195,9 +206,10 @@ impl Driver {
     /// Bad calls, around an activity, a machine and an execution that has succeeded.
     async fn calls(&self, calls: &BTreeMap<String, Call>) -> BTreeMap<String, Seen> {
         let definition = json!({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": true}}});
-        let (activity, machine) = self.create("rs-calls", &definition).await;
+        let own = format!("{}-calls", self.prefix);
+        let (activity, machine) = self.create("calls", &definition).await;
         let machine = machine.unwrap();
-        let start = self.sfn.start_execution().state_machine_arn(&machine).name("rs-calls").send().await.unwrap();
+        let start = self.sfn.start_execution().state_machine_arn(&machine).name(&own).send().await.unwrap();
         let execution = start.execution_arn;
         let running = async || {
             let described = self.sfn.describe_execution().execution_arn(&execution).send().await.unwrap();
@@ -208,9 +220,9 @@ impl Driver {
         }
         let definition = definition.to_string();
         let values = [
-            ("${activity_name}", "rs-calls"),
-            ("${machine_name}", "rs-calls"),
-            ("${execution_name}", "rs-calls"),
+            ("${activity_name}", &own),
+            ("${machine_name}", &own),
+            ("${execution_name}", &own),
             ("${activity}", &activity),
             ("${machine}", &machine),
             ("${execution}", &execution),

@@ -7,7 +7,7 @@
 mod driver;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
     io::{self, Write as _},
@@ -19,6 +19,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::binaries;
+
+/// How often what differs is run before it counts.
+const ROUNDS: usize = 3;
 
 /// What was seen of a scenario.
 type Seen = Value;
@@ -137,73 +140,136 @@ fn expand() -> Scenarios {
     }
 }
 
-/// Only the scenarios of these kinds.
-async fn drive_by_boto3(python: &Path, url: &str, kinds: &[&str]) -> BTreeMap<String, Seen> {
-    let mut command = tokio::process::Command::new(python);
-    command.arg(folder().join("drive.py")).arg(url).args(kinds).stdin(Stdio::null()).kill_on_drop(true);
-    let output = command.output().await.unwrap();
-    assert!(output.status.success(), "drive.py {url}:\n{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+impl Scenarios {
+    /// The names of those that belong at the end, and of the others: LocalStack has been seen to refuse good definitions
+    /// after wrong ones.
+    fn names(&self) -> (Vec<&str>, Vec<&str>) {
+        let late = self.definitions.keys().chain(self.calls.keys());
+        (self.runs.keys().map(String::as_str).collect(), late.map(String::as_str).collect())
+    }
+
+    fn retain(&mut self, names: &BTreeSet<String>) {
+        self.runs.retain(|name, _| names.contains(name));
+        self.definitions.retain(|name, _| names.contains(name));
+        self.calls.retain(|name, _| names.contains(name));
+    }
 }
 
-/// Runs every scenario four times, and compares. `python` is one that has boto3.
+/// What was seen at one endpoint, by each SDK.
+#[derive(Default)]
+struct Sight {
+    rust: BTreeMap<String, Seen>,
+    boto3: BTreeMap<String, Seen>,
+}
+
+impl Sight {
+    /// One driver after the other, so that neither is in the other's way.
+    async fn of(python: &Path, url: &str, scenarios: &Scenarios, round: usize) -> Self {
+        let (early, late) = scenarios.names();
+        let mut boto3 = drive_by_boto3(python, url, &early).await;
+        let rust = driver::drive(url, scenarios, round).await;
+        boto3.extend(drive_by_boto3(python, url, &late).await);
+        Self { rust, boto3 }
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.rust.extend(other.rust);
+        self.boto3.extend(other.boto3);
+    }
+}
+
+async fn drive_by_boto3(python: &Path, url: &str, names: &[&str]) -> BTreeMap<String, Seen> {
+    if names.is_empty() {
+        return BTreeMap::new();
+    }
+    let mut command = tokio::process::Command::new(python);
+    command.arg(folder().join("drive.py")).arg(url).args(names).stdin(Stdio::null()).kill_on_drop(true);
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "drive.py {url}:\n{}", String::from_utf8_lossy(&output.stderr));
+    let mut seen: BTreeMap<String, Seen> = serde_json::from_slice(&output.stdout).unwrap();
+    // It takes a name for a part of one.
+    seen.retain(|name, _| names.contains(&name.as_str()));
+    seen
+}
+
+/// Runs every scenario four times, and compares. What is other than it should be is run again: on a busy machine, time
+/// may run out on any of them, and only what stays is a difference. `python` is one that has boto3.
 ///
 /// # Panics
 /// With everything that is other than it should be.
 pub async fn compare(python: &Path, ours: &str, theirs: &str) {
-    let scenarios = expand();
-    // One driver after the other, so that neither is in the other's way; and what is wrong comes last, for LocalStack
-    // has been seen to refuse good definitions after it.
-    let both = async |url| {
-        let mut boto3 = drive_by_boto3(python, url, &["choice ", "intrinsic ", "jsonata ", "run "]).await;
-        let rust = driver::drive(url, &scenarios).await;
-        boto3.extend(drive_by_boto3(python, url, &["definition ", "call "]).await);
-        (rust, boto3)
-    };
-    let ((ours_rust, ours_boto3), (theirs_rust, theirs_boto3)) = tokio::join!(both(ours), both(theirs));
+    let mut scenarios = expand();
     let differences: Vec<Difference> = read("differences.json");
-    let mut wrong = String::new();
-    for (sdk, ours, theirs) in [("Rust", &ours_rust, &theirs_rust), ("boto3", &ours_boto3, &theirs_boto3)] {
-        wrong.push_str(&judge(sdk, ours, theirs, &differences));
-    }
-    for (name, seen) in &ours_rust {
-        if ours_boto3.get(name).map(fields) != Some(fields(seen)) {
-            let boto3 = ours_boto3.get(name);
-            writeln!(wrong, "{name}: ours differs by SDK\n  Rust  {seen}\n  boto3 {boto3:?}").unwrap();
+    let (mut our, mut their) = (Sight::default(), Sight::default());
+    let mut wrong = BTreeMap::new();
+    for round in 1..=ROUNDS {
+        let (again_ours, again_theirs) =
+            tokio::join!(Sight::of(python, ours, &scenarios, round), Sight::of(python, theirs, &scenarios, round));
+        our.extend(again_ours);
+        their.extend(again_theirs);
+        wrong = judge(&our, &their, &differences);
+        if wrong.is_empty() {
+            break;
         }
+        say(&format!("round {round} of {ROUNDS}, other than expected:\n{}", lines(&wrong)));
+        scenarios.retain(&wrong.keys().cloned().collect());
     }
-    // The table is to be seen of a test that passes, too: what `print!` writes is not.
-    io::stdout().write_all(table(&ours_rust, &theirs_rust, &differences).as_bytes()).unwrap();
-    assert!(wrong.is_empty(), "{wrong}");
+    say(&table(&our.rust, &their.rust, &differences));
+    assert!(wrong.is_empty(), "{}", lines(&wrong));
 }
 
-/// Everything about one SDK's results that is neither equal nor on the list.
-fn judge(
-    sdk: &str,
-    ours: &BTreeMap<String, Seen>,
-    theirs: &BTreeMap<String, Seen>,
-    differences: &[Difference],
-) -> String {
-    let mut wrong = String::new();
-    let names: Vec<_> = ours.keys().collect();
-    if names != theirs.keys().collect::<Vec<_>>() {
-        writeln!(wrong, "{sdk}: not the same scenarios were run").unwrap();
+/// Is to be seen of a test that passes, too: what `print!` writes is not.
+fn say(text: &str) {
+    io::stdout().write_all(text.as_bytes()).unwrap();
+}
+
+fn lines(wrong: &BTreeMap<String, String>) -> String {
+    wrong.iter().map(|(name, what)| format!("{name}\n{what}")).collect()
+}
+
+/// All that is neither equal nor on the list, by scenario.
+fn judge(ours: &Sight, theirs: &Sight, differences: &[Difference]) -> BTreeMap<String, String> {
+    let mut wrong = BTreeMap::<String, String>::new();
+    for (sdk, ours, theirs) in [("Rust", &ours.rust, &theirs.rust), ("boto3", &ours.boto3, &theirs.boto3)] {
+        for (name, what) in unexpected(sdk, ours, theirs, differences) {
+            wrong.entry(name).or_default().push_str(&what);
+        }
     }
-    for (name, seen) in ours {
-        let differing = differing(seen, theirs.get(name).unwrap_or(&Value::Null));
-        let listed = differences.iter().find_map(|difference| difference.ours.get(name));
-        if listed.map_or(!differing.is_empty(), |listed| *listed != differing) {
-            let theirs = theirs.get(name);
-            writeln!(wrong, "{sdk}: {name}\n  ours   {seen}\n  theirs {theirs:?}\n  listed {listed:?}").unwrap();
+    for (name, seen) in &ours.rust {
+        let boto3 = ours.boto3.get(name);
+        if boto3.map(fields) != Some(fields(seen)) {
+            let what = format!("  ours differs by SDK\n    Rust  {seen}\n    boto3 {boto3:?}\n");
+            wrong.entry(name.clone()).or_default().push_str(&what);
         }
     }
     wrong
 }
 
+/// Everything about one SDK's results that is neither equal nor on the list.
+fn unexpected(
+    sdk: &str,
+    ours: &BTreeMap<String, Seen>,
+    theirs: &BTreeMap<String, Seen>,
+    differences: &[Difference],
+) -> Vec<(String, String)> {
+    let names: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
+    let mut found = Vec::new();
+    for name in names {
+        let (ours, theirs) = (ours.get(name).unwrap_or(&Value::Null), theirs.get(name).unwrap_or(&Value::Null));
+        let differing = differing(ours, theirs);
+        let listed = differences.iter().find_map(|difference| difference.ours.get(name));
+        if listed.map_or(!differing.is_empty(), |listed| *listed != differing) {
+            let what = format!("  {sdk}\n    ours   {ours}\n    theirs {theirs}\n    listed {listed:?}\n");
+            found.push((name.clone(), what));
+        }
+    }
+    found
+}
+
 /// Our side of what differs.
 fn differing(ours: &Seen, theirs: &Seen) -> Map<String, Value> {
     let (ours, theirs) = (fields(ours), fields(theirs));
-    let names = ours.keys().chain(theirs.keys()).cloned().collect::<std::collections::BTreeSet<_>>();
+    let names = ours.keys().chain(theirs.keys()).cloned().collect::<BTreeSet<_>>();
     let differ = names.into_iter().filter(|name| ours.get(name) != theirs.get(name));
     differ.map(|name| (name.clone(), ours.get(&name).cloned().unwrap_or_default())).collect()
 }

@@ -40,7 +40,7 @@ impl State {
 
 impl State {
     /// The names of the variables that it assigns.
-    fn assigns(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn assigns(&self) -> impl Iterator<Item = &str> {
         let choices = match &self.kind {
             Kind::Choice { rules, .. } => rules.as_slice(),
             _ => &[],

@@ -4,6 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use jiff::Timestamp;
 use jsonata_core::{
+    ast::AstNode,
     evaluator::{Context, Evaluator, EvaluatorError},
     parser,
     value::JValue,
@@ -57,6 +58,14 @@ pub(super) fn register(
     let millis = now.as_millisecond() as f64;
     evaluator.register_fn_override("millis", move |_: &[JValue]| Ok(JValue::Number(millis)))?;
     evaluator.register_fn_override("now", move |arguments: &[JValue]| formatted(millis, arguments))
+}
+
+/// Whether `$name` is a function, of JSONata or of Step Functions, where no variable hides it.
+pub(super) fn is_function(name: &str) -> bool {
+    let mut evaluator = Evaluator::with_context(Context::new());
+    register(&mut evaluator, Timestamp::UNIX_EPOCH, 0, Rc::default())
+        .and_then(|()| evaluator.evaluate(&AstNode::Variable(name.to_owned()), &JValue::Undefined))
+        .is_ok_and(|value| value.is_function())
 }
 
 /// `$now(picture, timezone)` is `$fromMillis` of the present.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     choice::Rule,
+    jsonata::Expression,
+    jsonata_functions::is_function,
     model::{Data, Definition, FailText, Graph, Kind, PathField, Seconds, State, WaitFor},
     path::Path,
     template::Template,
@@ -13,22 +15,29 @@ impl Definition {
     /// The names of the variables that states read, by the state's name; states that read none are left out.
     #[must_use]
     pub fn variable_references(&self) -> BTreeMap<String, Vec<String>> {
+        let mut states = Vec::new();
+        collect(&self.graph, &mut states);
+        let assigned = states.iter().flat_map(|state| state.assigns()).collect();
         let mut references = BTreeMap::new();
-        collect(&self.graph, &mut references);
+        for state in states {
+            let mut names = Names { assigned: &assigned, found: BTreeSet::new() };
+            names.state(state);
+            if !names.found.is_empty() {
+                let found = names.found.into_iter().map(str::to_owned).collect();
+                references.insert(state.name.as_ref().to_owned(), found);
+            }
+        }
         references
     }
 }
 
-fn collect(graph: &Graph, references: &mut BTreeMap<String, Vec<String>>) {
+/// The states of a graph and of those within it.
+fn collect<'g>(graph: &'g Graph, states: &mut Vec<&'g State>) {
     for state in &graph.states {
-        let mut names = Names::default();
-        names.state(state);
-        if !names.0.is_empty() {
-            references.insert(state.name.as_ref().to_owned(), names.0.into_iter().map(str::to_owned).collect());
-        }
+        states.push(state);
         match &state.kind {
-            Kind::Parallel { branches } => branches.iter().for_each(|branch| collect(branch, references)),
-            Kind::Map(map) => collect(&map.processor, references),
+            Kind::Parallel { branches } => branches.iter().for_each(|branch| collect(branch, states)),
+            Kind::Map(map) => collect(&map.processor, states),
             Kind::Task { .. }
             | Kind::Pass { .. }
             | Kind::Choice { .. }
@@ -39,10 +48,13 @@ fn collect(graph: &Graph, references: &mut BTreeMap<String, Vec<String>>) {
     }
 }
 
-#[derive(Default)]
-struct Names<'s>(BTreeSet<&'s str>);
+struct Names<'s, 'a> {
+    /// The names that the machine gives a value: one of them hides a function of JSONata that is called so.
+    assigned: &'a BTreeSet<&'s str>,
+    found: BTreeSet<&'s str>,
+}
 
-impl<'s> Names<'s> {
+impl<'s> Names<'s, '_> {
     fn state(&mut self, state: &'s State) {
         match &state.data {
             Data::JsonPath(paths) => {
@@ -66,13 +78,13 @@ impl<'s> Names<'s> {
             }
             Kind::Wait(WaitFor::Seconds(seconds)) => self.number(seconds),
             Kind::Wait(WaitFor::TimestampPath(path)) => self.path(path),
-            Kind::Wait(WaitFor::TimestampExpression(expression)) => self.0.extend(expression.variables()),
+            Kind::Wait(WaitFor::TimestampExpression(expression)) => self.expression(expression),
             Kind::Fail { error, cause } => {
                 for text in [error, cause].into_iter().flatten() {
                     match text {
                         FailText::Fixed(_) => {}
                         FailText::Path { template, .. } => self.template(template),
-                        FailText::Expression(expression) => self.0.extend(expression.variables()),
+                        FailText::Expression(expression) => self.expression(expression),
                     }
                 }
             }
@@ -94,7 +106,7 @@ impl<'s> Names<'s> {
             Template::Literal(_) => {}
             Template::Path { path, .. } => self.path(path),
             Template::Call(call) => call.paths(&mut |path| self.path(path)),
-            Template::Expression(expression) => self.0.extend(expression.variables()),
+            Template::Expression(expression) => self.expression(expression),
             Template::Object(fields) => fields.iter().for_each(|(_, template)| self.template(template)),
             Template::Array(items) => items.iter().for_each(|template| self.template(template)),
         }
@@ -108,9 +120,15 @@ impl<'s> Names<'s> {
                 self.path(variable);
                 test.operand_path().into_iter().for_each(|path| self.path(path));
             }
-            Rule::Condition(expression) => self.0.extend(expression.variables()),
+            Rule::Condition(expression) => self.expression(expression),
             Rule::Constant(_) => {}
         }
+    }
+
+    fn expression(&mut self, expression: &'s Expression) {
+        let assigned = self.assigned;
+        let variables = expression.variables().filter(|name| assigned.contains(name) || !is_function(name));
+        self.found.extend(variables);
     }
 
     fn numbers<const N: usize>(&mut self, numbers: [&'s Option<Seconds>; N]) {
@@ -121,7 +139,7 @@ impl<'s> Names<'s> {
         match number {
             Seconds::Fixed(_) => {}
             Seconds::Path(path) => self.path(path),
-            Seconds::Expression(expression) => self.0.extend(expression.variables()),
+            Seconds::Expression(expression) => self.expression(expression),
         }
     }
 
@@ -132,6 +150,6 @@ impl<'s> Names<'s> {
     }
 
     fn path(&mut self, path: &'s Path) {
-        self.0.extend(path.variable());
+        self.found.extend(path.variable());
     }
 }

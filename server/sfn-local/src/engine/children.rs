@@ -27,7 +27,7 @@ impl Run<'_> {
             open: Vec::new(),
             pending: VecDeque::new(),
             failures: 0,
-            tolerated: 0,
+            tolerated: None,
         };
         for (index, graph) in graphs.iter().enumerate() {
             let parent = Parent { branch: id, index, item: None };
@@ -67,6 +67,10 @@ impl Run<'_> {
             return Err(Failure::runtime("ToleratedFailurePercentage must be between 0 and 100."));
         }
         let share = (items.len() as u64).saturating_mul(percentage) / 100;
+        // With both, either one is a limit.
+        let count = map.tolerated_count.as_ref().map(|_| count);
+        let share = map.tolerated_percentage.as_ref().map(|_| share);
+        let tolerated = [count, share].into_iter().flatten().min();
         let mut pending = VecDeque::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             let text = Json::from_value(item);
@@ -89,7 +93,7 @@ impl Run<'_> {
             open: Vec::new(),
             pending,
             failures: 0,
-            tolerated: usize::try_from(count.max(share)).unwrap_or(usize::MAX),
+            tolerated: tolerated.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
         };
         if let Some(branch) = self.branch(id) {
             branch.waiting = Waiting::Children(children);
@@ -150,16 +154,26 @@ impl Run<'_> {
     /// A branch or iteration of `id` has failed.
     pub(crate) fn child_failed(&mut self, id: BranchId, child: BranchId, index: usize, failure: Failure, last: u64) {
         self.with_state(id, |run, state| {
+            let mut failure = failure;
             if let Kind::Map(_) = &state.kind {
                 let detail = EventDetail::MapIterationFailed { name: state.name.clone(), index };
                 run.execution.record(run.world.now, last, detail);
-                let tolerated = run.children(id).is_some_and(|children| {
+                let within = run.children(id).and_then(|children| {
                     children.failures += 1;
-                    children.failures <= children.tolerated
+                    children.tolerated.map(|most| children.failures <= most)
                 });
-                if tolerated && !failure.is_runtime() {
-                    let output = Json::from_value(&failure.error_output());
-                    return run.child_ended(id, state, child, index, output, (last, last));
+                match within {
+                    Some(true) if !failure.is_runtime() => {
+                        let output = Json::from_value(&failure.error_output());
+                        return run.child_ended(id, state, child, index, output, (last, last));
+                    }
+                    Some(false) if !failure.is_runtime() => {
+                        failure = Failure::named(
+                            "States.ExceedToleratedFailureThreshold",
+                            "The specified tolerated failure threshold was exceeded",
+                        );
+                    }
+                    Some(_) | None => {}
                 }
             }
             if let Some(children) = run.children(id) {

@@ -127,7 +127,7 @@ pub(crate) struct Children {
     /// Inputs and items of Map iterations that have not started.
     pub(crate) pending: std::collections::VecDeque<(usize, Json, Json)>,
     pub(crate) failures: usize,
-    pub(crate) tolerated: usize,
+    pub(crate) tolerated: Option<usize>,
 }
 
 impl Execution {

@@ -33,6 +33,8 @@ fn apply(shared: &Shared, form: &Form, operation: &str) -> Result<QueryResult, A
     }
     let body = shared.call(|engine, now| {
         engine.tick(now);
+        // Whole milliseconds, as everything in the engine: a role is usable at the very end of its delay.
+        let now = engine.now();
         let iam = engine.iam();
         match operation {
             "CreateRole" => create_role(iam, form, now),
@@ -68,7 +70,7 @@ fn apply(shared: &Shared, form: &Form, operation: &str) -> Result<QueryResult, A
             "DeleteRolePolicy" => {
                 iam.delete_role_policy(form.require("RoleName")?, form.require("PolicyName")?).map(|()| None)
             }
-            "TagRole" => iam.tag_role(form.require("RoleName")?, form.tags()).map(|()| None),
+            "TagRole" => iam.tag_role(form.require("RoleName")?, form.tags()?).map(|()| None),
             "UntagRole" => iam.untag_role(form.require("RoleName")?, &form.list("TagKeys")).map(|()| None),
             "ListRoleTags" => {
                 let role = iam.role(form.require("RoleName")?)?;
@@ -114,7 +116,7 @@ fn create_role(iam: &mut Iam, form: &Form, now: jiff::Timestamp) -> Result<Optio
         trust_policy: form.require("AssumeRolePolicyDocument")?.to_owned(),
         description: form.get("Description").map(str::to_owned),
         max_session_duration: max_session_duration(form)?,
-        tags: form.tags(),
+        tags: form.tags()?,
         permissions_boundary: form.get("PermissionsBoundary").map(str::to_owned),
     };
     iam.create_role(request, now).map(|role| Some(role_xml(&role)))

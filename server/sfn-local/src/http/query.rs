@@ -39,13 +39,19 @@ impl Form {
     }
 
     /// `Tags.member.1.Key`, `Tags.member.1.Value`, …
-    pub(super) fn tags(&self) -> Tags {
+    pub(super) fn tags(&self) -> Result<Tags, ApiError> {
         let tag = |index: usize| {
             let key = self.get(&format!("Tags.member.{index}.Key"))?;
             let value = self.get(&format!("Tags.member.{index}.Value")).unwrap_or_default();
             Some((key.to_owned(), value.to_owned()))
         };
-        (1..).map_while(tag).collect()
+        let mut tags = Tags::new();
+        for (key, value) in (1..).map_while(tag) {
+            if tags.insert(key, value).is_some() {
+                return Err(crate::iam::duplicate_tags());
+            }
+        }
+        Ok(tags)
     }
 }
 

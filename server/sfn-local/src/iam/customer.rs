@@ -1,25 +1,16 @@
 //! The account's own managed policies. Their documents are checked for form and not kept: nothing is authorized here.
 
-use super::{Iam, ManagedPolicy, check_path, trust};
+use super::{Iam, ManagedPolicy, checks, trust};
 use crate::engine::ApiError;
-
-const MAX_NAME: usize = 128;
 
 impl Iam {
     /// CreatePolicy.
     pub fn create_policy(&mut self, name: &str, path: Option<&str>, document: &str) -> Result<ManagedPolicy, ApiError> {
-        let legal = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
-        if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(legal) {
-            return Err(ApiError::new(
-                "ValidationError",
-                format!(
-                    "The specified value for policyName is invalid: '{name}'. 1 to 128 of A-Z a-z 0-9 + = , . @ _ -"
-                ),
-            ));
-        }
+        checks::policy_name(name)?;
         let path = path.unwrap_or("/");
-        check_path(path)?;
+        checks::path(path)?;
         trust::check_json(document)?;
+        checks::managed_size(document)?;
         let arn = format!("arn:aws:iam::{}:policy{path}{name}", self.account_id);
         if self.policies.values().any(|policy| policy.name == name) {
             return Err(ApiError::new(

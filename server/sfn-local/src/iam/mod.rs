@@ -2,6 +2,7 @@
 //!
 //! Nothing is enforced but what Step Functions itself looks at: whether it may assume the role.
 
+mod checks;
 mod customer;
 mod policies;
 mod trust;
@@ -12,9 +13,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use self::checks::duplicate_tags;
 use crate::engine::{ApiError, Random, Tags};
 
-const MAX_ROLE_NAME: usize = 64;
+const MAX_ROLES: usize = 1000;
 const MAX_ATTACHED: usize = 10;
 
 /// A role.
@@ -107,23 +109,18 @@ impl Iam {
     pub fn create_role(&mut self, request: CreateRole, now: Timestamp) -> Result<Role, ApiError> {
         let CreateRole { name, path, trust_policy, description, max_session_duration, tags, permissions_boundary } =
             request;
-        let legal = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
-        if name.is_empty() || name.len() > MAX_ROLE_NAME || !name.chars().all(legal) {
-            return Err(ApiError::new(
-                "ValidationError",
-                format!("The specified value for roleName is invalid: '{name}'. 1 to 64 of A-Z a-z 0-9 + = , . @ _ -"),
-            ));
-        }
+        checks::role_name(&name)?;
         trust::check(&trust_policy)?;
-        check_tags(&tags)?;
+        checks::tags(&tags)?;
         if self.roles.contains_key(&name) {
             return Err(ApiError::new("EntityAlreadyExists", format!("Role with name {name} already exists.")));
         }
         let path = path.unwrap_or_else(|| "/".to_owned());
-        check_path(&path)?;
+        checks::path(&path)?;
         if let Some(arn) = &permissions_boundary {
-            self.policy(arn)?;
+            self.attachable(arn)?;
         }
+        checks::quota("RolesPerAccount", self.roles.len() + 1, MAX_ROLES)?;
         let role = Role {
             id: format!("AROA{}", self.random.upper(17)),
             arn: format!("arn:aws:iam::{}:role{path}{name}", self.account_id),
@@ -144,6 +141,7 @@ impl Iam {
 
     /// GetRole.
     pub fn role(&self, name: &str) -> Result<&Role, ApiError> {
+        checks::role_name(name)?;
         self.roles.get(name).map(|entry| &entry.role).ok_or_else(|| role_missing(name))
     }
 
@@ -163,6 +161,7 @@ impl Iam {
 
     /// UpdateAssumeRolePolicy.
     pub fn update_trust_policy(&mut self, name: &str, policy: &str, now: Timestamp) -> Result<(), ApiError> {
+        checks::role_name(name)?;
         let entry = self.roles.get_mut(name).ok_or_else(|| role_missing(name))?;
         trust::check(policy)?;
         if entry.role.trust_policy != policy {
@@ -175,23 +174,19 @@ impl Iam {
     /// AttachRolePolicy. Attaching again changes nothing.
     pub fn attach_role_policy(&mut self, name: &str, policy_arn: &str) -> Result<(), ApiError> {
         self.role(name)?;
-        self.policy(policy_arn)?;
+        self.attachable(policy_arn)?;
         let role = self.role_mut(name)?;
         if role.attached.iter().any(|arn| arn == policy_arn) {
             return Ok(());
         }
-        if role.attached.len() >= MAX_ATTACHED {
-            return Err(ApiError::new(
-                "LimitExceeded",
-                format!("Cannot exceed quota for PoliciesPerRole: {MAX_ATTACHED}"),
-            ));
-        }
+        checks::quota("PoliciesPerRole", role.attached.len() + 1, MAX_ATTACHED)?;
         role.attached.push(policy_arn.to_owned());
         Ok(())
     }
 
     /// DetachRolePolicy.
     pub fn detach_role_policy(&mut self, name: &str, policy_arn: &str) -> Result<(), ApiError> {
+        checks::policy_arn(policy_arn)?;
         let role = self.role_mut(name)?;
         let place = role.attached.iter().position(|arn| arn == policy_arn);
         let place = place.ok_or_else(|| missing(format!("Policy {policy_arn} was not found.")))?;
@@ -201,8 +196,11 @@ impl Iam {
 
     /// PutRolePolicy.
     pub fn put_role_policy(&mut self, name: &str, policy: &str, document: &str) -> Result<(), ApiError> {
+        checks::policy_name(policy)?;
         let role = self.role_mut(name)?;
         trust::check_json(document)?;
+        let others = role.inline.iter().filter(|(other, _)| *other != policy).map(|(_, text)| text.as_str());
+        checks::inline_size(name, others.chain([document]))?;
         role.inline.insert(policy.to_owned(), document.to_owned());
         Ok(())
     }
@@ -222,9 +220,12 @@ impl Iam {
     /// TagRole.
     pub fn tag_role(&mut self, name: &str, tags: Tags) -> Result<(), ApiError> {
         let role = self.role_mut(name)?;
+        checks::tags(&tags)?;
         let mut merged = role.tags.clone();
+        // A key in other letters is the same key.
+        merged.retain(|key, _| !tags.keys().any(|new| new.to_lowercase() == key.to_lowercase()));
         merged.extend(tags);
-        check_tags(&merged)?;
+        checks::tags(&merged)?;
         role.tags = merged;
         Ok(())
     }
@@ -233,19 +234,25 @@ impl Iam {
     pub fn untag_role(&mut self, name: &str, keys: &[String]) -> Result<(), ApiError> {
         let role = self.role_mut(name)?;
         for key in keys {
-            role.tags.remove(key);
+            role.tags.retain(|own, _| own.to_lowercase() != key.to_lowercase());
         }
         Ok(())
     }
 
     /// GetPolicy, of AWS or of the account.
     pub fn policy(&self, arn: &str) -> Result<ManagedPolicy, ApiError> {
-        if let Some(policy) = self.policies.get(arn) {
-            return Ok(policy.clone());
+        checks::policy_arn(arn)?;
+        let found = self.policies.get(arn).cloned().or_else(|| policies::find(arn));
+        found.ok_or_else(|| missing(format!("Policy {arn} does not exist or is not attachable.")))
+    }
+
+    /// GetPolicy, if a role of the account may have it.
+    fn attachable(&self, arn: &str) -> Result<ManagedPolicy, ApiError> {
+        let policy = self.policy(arn)?;
+        if policies::is_attachable(&policy) {
+            return Ok(policy);
         }
-        let (name, path) =
-            policies::find(arn).ok_or_else(|| missing(format!("Policy {arn} does not exist or is not attachable.")))?;
-        Ok(ManagedPolicy { arn: arn.to_owned(), name: name.to_owned(), path: path.to_owned() })
+        Err(ApiError::new("PolicyNotAttachable", "Cannot attach a Service Role Policy to a Customer Role."))
     }
 
     /// The roles whose path begins with `prefix`, by name.
@@ -268,8 +275,9 @@ impl Iam {
 
     /// PutRolePermissionsBoundary, or DeleteRolePermissionsBoundary with `None`.
     pub fn bound_role(&mut self, name: &str, boundary: Option<String>) -> Result<(), ApiError> {
+        self.role(name)?;
         if let Some(arn) = &boundary {
-            self.policy(arn)?;
+            self.attachable(arn)?;
         }
         self.role_mut(name)?.permissions_boundary = boundary;
         Ok(())
@@ -285,27 +293,9 @@ impl Iam {
     }
 
     fn role_mut(&mut self, name: &str) -> Result<&mut Role, ApiError> {
+        checks::role_name(name)?;
         self.roles.get_mut(name).map(|entry| &mut entry.role).ok_or_else(|| role_missing(name))
     }
-}
-
-/// `/`, or names between slashes.
-fn check_path(path: &str) -> Result<(), ApiError> {
-    let legal = path.starts_with('/') && path.ends_with('/') && path.len() <= 512;
-    if legal && path.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        "ValidationError",
-        format!("The specified value for path is invalid: '{path}'. It must begin and end with /"),
-    ))
-}
-
-fn check_tags(tags: &Tags) -> Result<(), ApiError> {
-    crate::engine::check_tags(tags).map_err(|error| {
-        let code = if error.code == "TooManyTags" { "LimitExceeded" } else { "ValidationError" };
-        ApiError::new(code, error.message)
-    })
 }
 
 fn missing(message: String) -> ApiError {

@@ -19,6 +19,7 @@ pub(super) fn check_json(policy: &str) -> Result<Value, ApiError> {
 pub(super) fn check(policy: &str) -> Result<(), ApiError> {
     let malformed = |why: &str| Err(ApiError::new("MalformedPolicyDocument", why));
     let document = check_json(policy)?;
+    super::checks::trust_size(policy)?;
     for statement in one_or_many(document.get("Statement").unwrap_or(&Value::Null)) {
         if statement.get("Resource").is_some() {
             return malformed("Has prohibited field Resource");

@@ -126,8 +126,37 @@ fn map_holds_to_its_concurrency_and_tolerance() {
     let (one, two) = (account.take().unwrap(), account.take().unwrap());
     account.fail(&one.token, "First").unwrap();
     account.fail(&two.token, "Second").unwrap();
-    assert_eq!(account.failure(&execution).0, "Second");
+    assert_eq!(account.failure(&execution).0, "States.ExceedToleratedFailureThreshold");
     assert_eq!(account.take(), None);
+}
+
+#[test]
+fn of_two_tolerances_the_lower_one_holds() {
+    let mut account = Account::new();
+    let processor = json!({"StartAt": "C", "States": {
+        "C": {"Type": "Choice", "Choices": [{"Variable": "$", "NumericLessThan": 3, "Next": "F"}], "Default": "S"},
+        "F": {"Type": "Fail", "Error": "Bad"},
+        "S": {"Type": "Succeed"},
+    }});
+    let outcome = |account: &mut Account, tolerances: serde_json::Value| {
+        let mut map = json!({"Type": "Map", "ItemProcessor": processor, "End": true});
+        map.as_object_mut().unwrap().extend(tolerances.as_object().unwrap().clone());
+        let execution = account.run(&json!({"M": map}), "[1,2,3,4]");
+        account.failure(&execution).0
+    };
+    let exceeded = "States.ExceedToleratedFailureThreshold";
+    for (tolerances, error) in [
+        (json!({}), "Bad"),
+        (json!({"ToleratedFailureCount": 1}), exceeded),
+        (json!({"ToleratedFailureCount": 2}), ""),
+        (json!({"ToleratedFailurePercentage": 49}), exceeded),
+        (json!({"ToleratedFailurePercentage": 50}), ""),
+        (json!({"ToleratedFailurePercentage": 100, "ToleratedFailureCount": 1}), exceeded),
+        (json!({"ToleratedFailurePercentage": 25, "ToleratedFailureCount": 4}), exceeded),
+        (json!({"ToleratedFailurePercentage": 50, "ToleratedFailureCount": 2}), ""),
+    ] {
+        assert_eq!(outcome(&mut account, tolerances.clone()), error, "{tolerances}");
+    }
 }
 
 #[test]

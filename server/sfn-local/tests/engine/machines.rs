@@ -430,15 +430,19 @@ fn literals_that_look_like_paths_are_warned_about() {
 fn the_variables_that_states_read_are_listed() {
     let inner = json!({"I": {"Type": "Pass", "Parameters": {"v.$": "States.Format('{}', $deep.x)"}, "End": true}});
     let machine = json!({"StartAt": "A", "States": {
-        "A": {"Type": "Pass", "Assign": {"x": 1, "deep": {"x": 2}, "l": [1]}, "Next": "C"},
+        "A": {"Type": "Pass", "Assign": {"x": 1, "deep": {"x": 2}, "l": [1], "count": 3}, "Next": "C"},
         "C": {"Type": "Choice", "Choices": [{"Variable": "$x", "NumericEqualsPath": "$deep.x", "Next": "M"}], "Default": "M"},
         "M": {"Type": "Map", "ItemsPath": "$l", "ItemProcessor": {"StartAt": "I", "States": inner}, "Next": "J"},
         "J": {
-            "Type": "Pass", "QueryLanguage": "JSONata", "End": true,
+            "Type": "Pass", "QueryLanguage": "JSONata", "Next": "K",
             "Output": "{% ($own := 2; $map($l, function($i) { $i + $own }) & $states.input.x) %}",
+        },
+        "K": {
+            "Type": "Pass", "QueryLanguage": "JSONata", "End": true,
+            "Output": "{% $map($l ~> $distinct, $string) ~> $range($count, 9, ?) ~> $sum ~> $hash %}",
         },
     }});
     let references = asl::Definition::parse(&machine.to_string()).unwrap().variable_references();
-    let wanted = json!({"C": ["deep", "x"], "I": ["deep"], "J": ["l"], "M": ["l"]});
+    let wanted = json!({"C": ["deep", "x"], "I": ["deep"], "J": ["l"], "K": ["count", "l"], "M": ["l"]});
     assert_eq!(json!(references), wanted);
 }

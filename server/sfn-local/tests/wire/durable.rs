@@ -94,7 +94,7 @@ async fn a_file_that_does_not_fit_is_refused() {
     let other = Options { account_id: "111111111111".to_owned(), ..options(&file) };
     assert!(matches!(refused(other).await, JournalError::Options { .. }));
     let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, text.replacen("\"journal\":2", "\"journal\":99", 1)).unwrap();
+    std::fs::write(&file, text.replacen("\"journal\":3", "\"journal\":99", 1)).unwrap();
     assert!(matches!(refused(options(&file)).await, JournalError::Format(99)));
     std::fs::write(&file, text.replacen("\"call\"", "\"what\"", 1)).unwrap();
     assert!(matches!(refused(options(&file)).await, JournalError::Line { line: 2, .. }));

@@ -1,11 +1,14 @@
 //! Roles and their policies, and who the caller is.
 
-use aws_sdk_iam::{error::ProvideErrorMetadata as _, types::Tag};
+use aws_sdk_iam::{error::ProvideErrorMetadata, types::Tag};
 use sfn_local::Options;
 
 use crate::support::{Local, TRUST};
 
 const FULL_ACCESS: &str = "arn:aws:iam::aws:policy/AWSStepFunctionsFullAccess";
+/// What Step Functions says of a role that it cannot assume, or not yet.
+const NOT_TRUSTED: &str = "Neither the global service principal states.amazonaws.com, nor the regional one is authorized \
+                           to assume the provided role.";
 
 #[tokio::test]
 async fn a_role_lives_from_create_to_delete() {
@@ -56,13 +59,18 @@ async fn only_managed_policies_that_exist_can_be_attached() {
     for arn in [
         "arn:aws:iam::aws:policy/service-role/AWSStepFunctionsFullAccess",
         "arn:aws:iam::aws:policy/AWSLambdaRole",
-        "nonsense",
+        "arn:aws:iam::aws:policy/AWSStepFunctionsFullAcces",
+        "arn:aws:iam::aws:policy/service-role/",
     ] {
         let attach = local.iam.attach_role_policy().role_name("R").policy_arn(arn).send();
         let error = attach.await.unwrap_err().into_service_error();
         assert!(error.is_no_such_entity_exception(), "{arn} {error:?}");
     }
-    for arn in [FULL_ACCESS, "arn:aws:iam::aws:policy/service-role/AWSLambdaRole"] {
+    for arn in [
+        FULL_ACCESS,
+        "arn:aws:iam::aws:policy/service-role/AWSLambdaRole",
+        "arn:aws:iam::aws:policy/job-function/ViewOnlyAccess",
+    ] {
         local.iam.attach_role_policy().role_name("R").policy_arn(arn).send().await.unwrap();
     }
     let policy = local.iam.get_policy().policy_arn(FULL_ACCESS).send().await.unwrap().policy.unwrap();
@@ -118,12 +126,28 @@ async fn trust_policies_are_checked() {
 async fn a_fresh_role_cannot_be_assumed_until_it_has_spread() {
     let options = Options { role_propagation: std::time::Duration::from_secs(10), ..Options::default() };
     let local = Local::with(options).await;
+    local.admin("POST", "clock", r#"{"stop": true}"#).await;
     let role = local.role("R").await;
     let definition = r#"{"StartAt":"S","States":{"S":{"Type":"Succeed"}}}"#;
-    let create = local.sfn.create_state_machine().name("M").definition(definition).role_arn(role);
-    let error = create.clone().send().await.unwrap_err().into_service_error();
-    assert_eq!(error.code(), Some("AccessDeniedException"));
+    let create = local.sfn.create_state_machine().name("M").definition(definition).role_arn(&role);
+    let refused = |error: &dyn ProvideErrorMetadata| {
+        assert_eq!(error.code(), Some("AccessDeniedException"));
+        assert_eq!(error.message(), Some(NOT_TRUSTED));
+    };
+    refused(&create.clone().send().await.unwrap_err().into_service_error());
+    local.admin("POST", "clock", r#"{"advance_millis": 9000}"#).await;
+    refused(&create.clone().send().await.unwrap_err().into_service_error());
+    local.admin("POST", "clock", r#"{"advance_millis": 1000}"#).await;
+    let machine = create.send().await.unwrap().state_machine_arn;
+
+    // What a changed trust policy allows has to spread, too.
+    let deny = TRUST.replace("states.", "lambda.");
+    let trust = |policy: &str| local.iam.update_assume_role_policy().role_name("R").policy_document(policy);
+    trust(&deny).send().await.unwrap();
+    trust(TRUST).send().await.unwrap();
+    let update = local.sfn.update_state_machine().state_machine_arn(machine).role_arn(role);
+    refused(&update.clone().send().await.unwrap_err().into_service_error());
     local.admin("POST", "clock", r#"{"advance_millis": 10000}"#).await;
-    create.send().await.unwrap();
+    update.send().await.unwrap();
     local.stop().await;
 }

@@ -5,6 +5,7 @@ mod durable;
 mod errors;
 mod faults;
 mod iam;
+mod iam_errors;
 mod paging;
 mod support;
 

@@ -90,6 +90,24 @@ impl Local {
         answer["__type"].as_str().unwrap_or("ok").to_owned()
     }
 
+    /// The code that an operation of IAM answers with, `ok` for none.
+    pub(crate) async fn iam_code(&self, operation: &str, parameters: &[(&str, &str)]) -> String {
+        let mut stream = TcpStream::connect(self.endpoint.trim_start_matches("http://")).await.unwrap();
+        let form = [("Action", operation), ("Version", "2010-05-08")].into_iter().chain(parameters.iter().copied());
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let length = body.len();
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let code = answer.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+        assert_eq!(code.is_none(), answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        code.map_or("ok", |(code, _)| code).to_owned()
+    }
+
     /// A request to the test-only part of the server.
     pub(crate) async fn admin(&self, method: &str, path: &str, body: &str) -> Value {
         let address = self.endpoint.trim_start_matches("http://");
