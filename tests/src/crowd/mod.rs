@@ -63,17 +63,16 @@ impl Crowd {
     pub async fn open(url: &str, size: Size) -> Self {
         let (phase, _) = watch::channel(Phase::Going);
         let mut members = JoinSet::new();
-        let mut channel = connect(url).await;
+        let (mut reading, mut stalling) = (Connections::new(url), Connections::new(url));
         for number in 0..size.streams {
-            if number % STREAMS_PER_CONNECTION == STREAMS_PER_CONNECTION - 1 {
-                channel = connect(url).await;
-            }
             let mut member = Member::new(number, filter(number));
-            if number % size.stalled_of == 1 {
+            let stalls = number % size.stalled_of == 1;
+            if stalls {
                 member.stalls_for = Some(size.stalled_for);
             }
             member.reconnects = number % size.reconnecting_of == 2;
-            members.spawn(member.run(ApprovalServiceClient::new(channel.clone()), phase.subscribe()));
+            let connections = if stalls { &mut stalling } else { &mut reading };
+            members.spawn(member.run(connections.next().await, phase.subscribe()));
         }
         Self { url: url.to_owned(), phase, members }
     }
@@ -101,6 +100,32 @@ impl Crowd {
         }
         assert!(truths.values().any(|truth| !truth.is_empty()), "nothing is pending: nothing was compared");
         summary
+    }
+}
+
+/// Connections, each of which a number of streams share. What a client does not read fills the window of the whole
+/// connection: streams that stall and streams that read on do not share one.
+struct Connections<'a> {
+    url: &'a str,
+    channel: Option<Channel>,
+    streams: usize,
+}
+
+impl<'a> Connections<'a> {
+    fn new(url: &'a str) -> Self {
+        Self { url, channel: None, streams: 0 }
+    }
+
+    async fn next(&mut self) -> ApprovalServiceClient<Channel> {
+        let channel = match self.channel.take() {
+            Some(channel) if self.streams < STREAMS_PER_CONNECTION => channel,
+            _ => {
+                self.streams = 0;
+                connect(self.url).await
+            }
+        };
+        self.streams += 1;
+        ApprovalServiceClient::new(self.channel.insert(channel).clone())
     }
 }
 
