@@ -1,4 +1,4 @@
-//! Apply and destroy against an AWS in memory, with a failure at every call.
+//! Apply against an AWS in memory, with a failure at every call.
 
 use jiff::SignedDuration;
 
@@ -25,20 +25,20 @@ async fn watched(fake: &Fake, spec: &Spec, options: Options) -> (Result<Outputs,
     (outcome, progress)
 }
 
-async fn applied(fake: &Fake, spec: &Spec) -> (Outputs, Vec<StepReport>) {
+pub(super) async fn applied(fake: &Fake, spec: &Spec) -> (Outputs, Vec<StepReport>) {
     let (outcome, reports) = run(fake, spec, false).await;
     (outcome.unwrap(), reports)
 }
 
-fn told(reports: &[StepReport]) -> Vec<(&str, Action)> {
+pub(super) fn told(reports: &[StepReport]) -> Vec<(&str, Action)> {
     reports.iter().map(|report| (report.resource_type, report.action)).collect()
 }
 
-fn all(action: Action) -> [(&'static str, Action); 4] {
+pub(super) fn all(action: Action) -> [(&'static str, Action); 4] {
     [("activity", action), ("role", action), ("policy_attachment", action), ("state_machine", action)]
 }
 
-fn record(spec: &Spec, outputs: Outputs) -> WorkflowRecord {
+pub(super) fn record(spec: &Spec, outputs: Outputs) -> WorkflowRecord {
     WorkflowRecord {
         name: spec.name.clone(),
         spec: spec.clone(),
@@ -51,7 +51,7 @@ fn record(spec: &Spec, outputs: Outputs) -> WorkflowRecord {
     }
 }
 
-fn writes(fake: &Fake) -> Vec<&'static str> {
+pub(super) fn writes(fake: &Fake) -> Vec<&'static str> {
     fake.take_calls().into_iter().filter(|(_, writes)| *writes).map(|(operation, _)| operation).collect()
 }
 
@@ -121,7 +121,7 @@ async fn made(specs: &[Spec]) -> super::fake::Resources {
     settled(&fake)
 }
 
-fn settled(fake: &Fake) -> super::fake::Resources {
+pub(super) fn settled(fake: &Fake) -> super::fake::Resources {
     let mut resources = fake.state().resources.clone();
     for role in resources.roles.values_mut() {
         (role.created, role.trusted) = Default::default();
@@ -443,88 +443,4 @@ async fn activities_whose_tags_nobody_keeps_are_taken_at_their_name() {
     assert_eq!(writes(&fake), [""; 0]);
     destroy(&fake, &record(&spec, outputs)).await.unwrap();
     assert!(fake.state().resources.activities.is_empty());
-}
-
-#[tokio::test]
-async fn destroy_deletes_in_reverse_and_may_be_repeated() {
-    let (fake, spec) = (Fake::new(), Spec::reference());
-    let (outputs, _) = applied(&fake, &spec).await;
-    fake.state()
-        .resources
-        .roles
-        .get_mut("HumanApprovalRole")
-        .unwrap()
-        .inline
-        .insert("by-hand".to_owned(), "{}".to_owned());
-    let record = record(&spec, outputs);
-    fake.take_calls();
-    let steps = destroy(&fake, &record).await.unwrap();
-    let expected = [
-        ("state_machine", Action::Deleted),
-        ("policy_attachment", Action::Deleted),
-        ("inline_policy", Action::Deleted),
-        ("role", Action::Deleted),
-        ("activity", Action::Deleted),
-    ];
-    assert_eq!(told(&steps), expected);
-    assert_eq!(steps[2].resource_name, "by-hand");
-    assert_eq!(
-        writes(&fake),
-        ["DeleteStateMachine", "DetachRolePolicy", "DeleteRolePolicy", "DeleteRole", "DeleteActivity"]
-    );
-    let steps = destroy(&fake, &record).await.unwrap();
-    assert!(steps.iter().all(|step| step.action == Action::Skipped), "{steps:?}");
-    assert_eq!(writes(&fake), [""; 0]);
-    // The state machine takes its time to go.
-    let (_, reports) = applied(&fake, &spec).await;
-    assert_eq!(told(&reports), all(Action::Created));
-}
-
-#[tokio::test]
-async fn after_a_failure_at_any_call_the_same_destroy_goes_on() {
-    for fault in [Fault::Before, Fault::After] {
-        for call in 0.. {
-            let (fake, spec) = (Fake::new(), Spec::reference());
-            let (outputs, _) = applied(&fake, &spec).await;
-            let record = record(&spec, outputs);
-            fake.take_calls();
-            fake.state().fault = Some((call, fault));
-            let outcome = destroy(&fake, &record).await;
-            let calls = fake.take_calls();
-            fake.state().fault = None;
-            if calls.len() <= call {
-                outcome.unwrap();
-                assert!(call >= 10, "only {call} calls");
-                break;
-            }
-            outcome.unwrap_err();
-            destroy(&fake, &record).await.unwrap();
-            fake.pass(SignedDuration::from_mins(1));
-            let _ = super::ControlPlane::list_state_machines(&fake, None).await;
-            assert_eq!(settled(&fake), super::fake::Resources::default(), "after {:?} failed {fault:?}", calls[call]);
-        }
-    }
-}
-
-#[tokio::test]
-async fn destroy_leaves_what_is_not_ours() {
-    let (fake, spec) = (Fake::new(), Spec::reference());
-    let (outputs, _) = applied(&fake, &spec).await;
-    {
-        let mut state = fake.state();
-        state.resources.activities.get_mut("HumanApprovalActivity").unwrap().clear();
-        state
-            .resources
-            .roles
-            .get_mut("HumanApprovalRole")
-            .unwrap()
-            .tags
-            .insert(WORKFLOW.to_owned(), "other".to_owned());
-        state.resources.machines.get_mut("HumanApprovalStateMachine").unwrap().tags.remove(MANAGED_BY.0);
-    }
-    fake.take_calls();
-    let steps = destroy(&fake, &record(&spec, outputs)).await.unwrap();
-    assert!(steps.iter().all(|step| step.action == Action::Skipped), "{steps:?}");
-    assert_eq!(steps[1].detail.as_deref(), Some("it belongs to the workflow other"));
-    assert_eq!(writes(&fake), [""; 0]);
 }

@@ -14,6 +14,8 @@ mod aws_sdk;
 mod checks;
 mod definition;
 mod destroy;
+#[cfg(test)]
+mod destroy_tests;
 mod export;
 #[cfg(test)]
 mod fake;
