@@ -11,6 +11,7 @@ pub mod binaries;
 pub mod certificates;
 pub mod cli;
 pub mod crowd;
+pub mod fleet;
 pub mod http;
 pub mod issuer;
 pub mod ledger;
@@ -26,6 +27,7 @@ pub mod server;
 pub mod sim;
 pub mod wait;
 pub mod watcher;
+pub mod way;
 pub mod workflows;
 
 pub use cli::Cli;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use approve_client::{Approval, Client, Decide, Decision};
+use approve_client::{Approval, Client, Config, Credentials, Decide, Decision};
 use rand::seq::IndexedRandom as _;
 use tokio::task::JoinSet;
 
@@ -58,9 +58,21 @@ pub async fn provision(client: &Client, heartbeat_seconds: u32) -> Vec<(&'static
     machines
 }
 
-/// A client of one of the people who decide.
-pub async fn decider(server: &Server, at: usize) -> Client {
-    server.client_in(&format!("decider{at}"), &[GROUP]).await
+/// How long somebody who knows several servers waits for one of them.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Clients of one of the people who decide, one for each server.
+async fn decider(servers: &[&Server], at: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for server in servers {
+        let credentials = Credentials::asserted(format!("user:decider{at}"), [GROUP]);
+        let mut config = Config::new(server.url()).credentials(credentials);
+        if servers.len() > 1 {
+            config = config.request_timeout(PATIENCE);
+        }
+        clients.push(Client::connect(config).await.unwrap());
+    }
+    clients
 }
 
 /// Starters and deciders at work.
@@ -74,9 +86,9 @@ pub struct Load {
 }
 
 impl Load {
-    /// Sets them to work. Together they start `limit` executions at most, each starter pausing up to `pause` between.
+    /// Sets them to work, at servers that share a store. Together they start `limit` executions at most, each starter pausing up to `pause` between.
     pub async fn start(
-        server: &Server,
+        servers: &[&Server],
         endpoint: &str,
         machines: &[(&'static str, String)],
         watcher: &Arc<Watcher>,
@@ -102,7 +114,8 @@ impl Load {
         let mut deciders = JoinSet::new();
         for at in 0..DECIDERS {
             let decider = Decider {
-                client: decider(server, at).await,
+                clients: decider(servers, at).await,
+                at,
                 voter: format!("user:decider{at}"),
                 watcher: watcher.clone(),
                 ledger: ledger.clone(),
@@ -183,7 +196,9 @@ fn weight(name: &str) -> usize {
 }
 
 struct Decider {
-    client: Client,
+    clients: Vec<Client>,
+    /// Which of them is asked.
+    at: usize,
     voter: String,
     watcher: Arc<Watcher>,
     ledger: Arc<Ledger>,
@@ -216,20 +231,22 @@ impl Decider {
     }
 
     /// Sends one vote until it is known whether it counts.
-    async fn vote(&self, approval: &Approval) {
+    async fn vote(&mut self, approval: &Approval) {
         let decision = if rand::random::<f64>() < 0.8 { Decision::Approve } else { Decision::Reject };
         let decide = Decide::new(&approval.id, decision).wait_for_delivery(rand::random::<f64>() < 0.2);
         let comment = decide.request_id().to_owned();
         let decide = decide.comment(&comment);
         let sent = Sent { id: approval.id.clone(), voter: self.voter.clone(), decision, comment };
         loop {
-            match self.client.decide(decide.clone()).await {
+            match self.clients[self.at % self.clients.len()].decide(decide.clone()).await {
                 Ok(decided) => {
                     let (revision, status) = (decided.revision, decided.approval.status());
                     return self.ledger.entries().acknowledged.push(Acknowledged { sent, revision, status });
                 }
                 Err(error) if error.is_retryable() => {
                     self.ledger.entries().resent += 1;
+                    // Another server may know better.
+                    self.at += 1;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 Err(error) => return self.ledger.entries().refused.push((sent, error.to_string())),

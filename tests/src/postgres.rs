@@ -1,45 +1,195 @@
 //! A PostgreSQL that several servers share.
 
-use std::path::PathBuf;
-
-use tempfile::TempDir;
-use tokio::{
-    net::{TcpListener, UnixStream},
-    sync::watch,
-    task::{JoinHandle, JoinSet},
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
 };
-use tokio_postgres::NoTls;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use crate::{Server, server::write_config};
+use crate::{
+    DEADLINE, Server, binaries,
+    process::{Process, command},
+    server::write_config,
+    wait_for,
+    way::{Target, Way},
+};
 
-/// A database of a test's own, in the PostgreSQL that `tests/run` has started.
+/// A PostgreSQL of a test's own, which can be stopped.
+#[derive(Debug)]
+pub struct Postgres {
+    process: Process,
+    folder: TempDir,
+    standby_of: Option<PathBuf>,
+    /// What [`Postgres::freeze`] has stopped.
+    frozen: Vec<Pid>,
+}
+
+/// How a PostgreSQL is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Sessions are ended, everything is written.
+    Fast,
+    /// At once: what is not written is recovered at the next start.
+    Immediate,
+}
+
+impl Postgres {
+    /// Starts an empty one.
+    ///
+    /// # Panics
+    /// If PostgreSQL is not installed: a test that needs it does not pass without it.
+    pub async fn start() -> Self {
+        Self::launch(None).await
+    }
+
+    /// Starts a copy of another one, which follows it, and is read-only until it is promoted.
+    pub async fn standby_of(primary: &Self) -> Self {
+        Self::launch(Some(primary.data_folder())).await
+    }
+
+    async fn launch(standby_of: Option<PathBuf>) -> Self {
+        let folder = TempDir::new().unwrap();
+        // Run as root, PostgreSQL is another user's.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        let process = spawn(folder.path(), standby_of.as_deref());
+        let mut postgres = Self { process, folder, standby_of, frozen: Vec::new() };
+        postgres.answers().await;
+        postgres
+    }
+
+    async fn answers(&mut self) {
+        let url = self.url();
+        wait_for("PostgreSQL to answer", async || {
+            if let Some(status) = self.process.ended() {
+                panic!("PostgreSQL ended: {status}");
+            }
+            tokio_postgres::connect(&url, NoTls).await.ok().map(drop)
+        })
+        .await;
+    }
+
+    fn data_folder(&self) -> PathBuf {
+        self.folder.path().join("postgres")
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.data_folder().join(".s.PGSQL.5432")
+    }
+
+    /// The URL of its own database.
+    pub fn url(&self) -> String {
+        format!("postgres:///postgres?host={}&user=approve", self.data_folder().display())
+    }
+
+    /// Makes an empty database in it.
+    pub async fn database(&self) -> Database {
+        Database::create_in(&self.url()).await
+    }
+
+    /// A way to it.
+    pub async fn way(&self) -> Way {
+        Way::to(Target::Unix(self.socket())).await
+    }
+
+    /// Stops it, and waits until it has ended.
+    pub async fn stop(&mut self, how: Stop) {
+        match how {
+            Stop::Fast => self.process.interrupt(),
+            Stop::Immediate => self.process.quit(),
+        }
+        self.process.exit(DEADLINE).await;
+    }
+
+    /// Starts it again after a stop, and waits until it answers.
+    pub async fn start_again(&mut self) {
+        assert!(self.process.ended().is_some(), "it runs");
+        self.process = spawn(self.folder.path(), self.standby_of.as_deref());
+        self.answers().await;
+    }
+
+    /// Makes a standby one that is written to.
+    pub async fn promote(&self) {
+        let client = connect(&self.url()).await;
+        client.query_one("SELECT pg_promote()", &[]).await.unwrap();
+    }
+
+    /// Stops all its processes where they are: it answers nothing, and takes connections that it does not answer.
+    pub async fn freeze(&mut self) {
+        let client = connect(&self.url()).await;
+        let rows = client.query("SELECT pid FROM pg_stat_activity", &[]).await.unwrap();
+        let backends = rows.iter().map(|row| row.get::<_, i32>(0));
+        // The one that starts others is last, as it minds when one ends.
+        let all = backends.chain([self.process.id().cast_signed()]).filter_map(Pid::from_raw);
+        self.frozen = all.filter(|pid| kill_process(*pid, Signal::STOP).is_ok()).collect();
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&mut self) {
+        for pid in self.frozen.drain(..) {
+            let _ = kill_process(pid, Signal::CONT);
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Its processes have groups of their own: they end when the first one has.
+        self.thaw();
+    }
+}
+
+fn spawn(folder: &Path, standby_of: Option<&Path>) -> Process {
+    let mut command = command(binaries::repository().join("tests/postgres/run"), folder);
+    command.arg(folder.join("postgres"));
+    command.args(standby_of);
+    Process::spawn("postgres", command, folder)
+}
+
+/// A connection, whose task ends with it.
+pub async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// A database of a test's own.
 #[derive(Debug)]
 pub struct Database {
+    name: String,
     url: String,
 }
 
 impl Database {
-    /// Makes an empty one.
+    /// Makes an empty one in the PostgreSQL that `tests/run` has started.
     ///
     /// # Panics
     /// If APPROVE_POSTGRES does not name a PostgreSQL: a test that needs one does not pass without it.
     pub async fn create() -> Self {
         let server = std::env::var("APPROVE_POSTGRES")
             .expect("APPROVE_POSTGRES is not set: run tests/run, which starts a PostgreSQL");
+        Self::create_in(&server).await
+    }
+
+    async fn create_in(server: &str) -> Self {
         let name = format!("approve_{}", Uuid::new_v4().simple());
-        let (client, connection) = tokio_postgres::connect(&server, NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-        drop(client);
-        connection.await.unwrap().unwrap();
-        let (base, query) = server.split_once("/postgres?").expect("APPROVE_POSTGRES names the database postgres");
-        Self { url: format!("{base}/{name}?{query}") }
+        connect(server).await.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        let (base, query) = server.split_once("/postgres?").expect("the server's URL names the database postgres");
+        Self { url: format!("{base}/{name}?{query}"), name }
     }
 
     /// Its URL.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its URL by a way to its PostgreSQL.
+    pub fn url_by(&self, way: &Way) -> String {
+        format!("postgres://approve@{}/{}", way.address(), self.name)
     }
 
     /// A server of several that share it, and the AWS at `aws`. What it held is taken over three seconds after it was last
@@ -50,67 +200,28 @@ impl Database {
 
     /// The same, which reaches it by another URL.
     pub async fn server_by(&self, url: &str, aws: &str) -> Server {
-        let folder = TempDir::new().unwrap();
-        let aws = format!("[aws]\nregion = \"us-east-1\"\nendpoint = \"{aws}\"\n");
-        write_config(folder.path(), &format!("[postgres]\nlease_seconds = 3\n\n{aws}"));
-        Server::serve_folder(folder, &[("APPROVE_SERVER__STORE", url)]).await
+        serve(url, aws, SHORT_LEASE).await
     }
 
-    /// A way to it that can be cut.
+    /// A connection to it.
+    pub async fn client(&self) -> Client {
+        connect(&self.url).await
+    }
+
+    /// A way to it.
     pub async fn way(&self) -> Way {
         let host = self.url.split_once("host=").expect("it is reached by a socket").1;
         let socket = PathBuf::from(host.split('&').next().unwrap()).join(".s.PGSQL.5432");
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let place = self.url.split_once(":///").unwrap().1.split('?').next().unwrap();
-        let url = format!("postgres://approve@{}/{place}", listener.local_addr().unwrap());
-        let cut = watch::Sender::new(false);
-        let mut seen = cut.subscribe();
-        let carrying = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                tokio::select! {
-                    Ok((mut client, _)) = listener.accept() => {
-                        if *seen.borrow() {
-                            continue;
-                        }
-                        let socket = socket.clone();
-                        connections.spawn(async move {
-                            let mut server = UnixStream::connect(socket).await.unwrap();
-                            // However it ends, both ends see it.
-                            let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-                        });
-                    }
-                    changed = seen.changed() => {
-                        if changed.is_err() {
-                            return;
-                        }
-                        if *seen.borrow_and_update() {
-                            connections.shutdown().await;
-                        }
-                    }
-                }
-            }
-        });
-        Way { url, cut, _carrying: carrying }
+        Way::to(Target::Unix(socket)).await
     }
 }
 
-/// A way to a database.
-#[derive(Debug)]
-pub struct Way {
-    url: String,
-    cut: watch::Sender<bool>,
-    _carrying: JoinHandle<()>,
-}
+/// The shortest lease there is.
+pub const SHORT_LEASE: &str = "[postgres]\nlease_seconds = 3\n";
 
-impl Way {
-    /// The database's URL by this way.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Ends all connections and refuses new ones, or lets them through again.
-    pub fn set_cut(&self, cut: bool) {
-        self.cut.send_replace(cut);
-    }
+/// A server with the database at `url` and the AWS at `aws`. `more` is more of its configuration.
+pub async fn serve(url: &str, aws: &str, more: &str) -> Server {
+    let folder = TempDir::new().unwrap();
+    write_config(folder.path(), &format!("[aws]\nregion = \"us-east-1\"\nendpoint = \"{aws}\"\n\n{more}"));
+    Server::serve_folder(folder, &[("APPROVE_SERVER__STORE", url)]).await
 }

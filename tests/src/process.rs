@@ -93,6 +93,11 @@ impl Process {
         self.signal(Signal::INT);
     }
 
+    /// Sends it SIGQUIT.
+    pub fn quit(&self) {
+        self.signal(Signal::QUIT);
+    }
+
     /// Sends it SIGSTOP: from here on it answers nothing, and loses nothing.
     pub fn pause(&self) {
         self.signal(Signal::STOP);

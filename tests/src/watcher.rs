@@ -73,23 +73,13 @@ pub struct Watcher {
 impl Watcher {
     /// Watches a store that nothing is pending in; returns once it is live.
     pub async fn start(client: &Client) -> Self {
-        let mut events =
-            client.watch(Watch::new().reconnect_delay(Duration::from_millis(20), Duration::from_millis(500)));
+        Self::over(std::slice::from_ref(client)).await
+    }
+
+    /// The same, of a store that several servers share: where its connection is lost, it goes on at the next one.
+    pub async fn over(clients: &[Client]) -> Self {
         let seen: Arc<Mutex<Seen>> = Arc::default();
-        let task = tokio::spawn({
-            let seen = seen.clone();
-            async move {
-                while let Some(event) = events.next().await {
-                    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                    match event {
-                        Ok(event) => seen.take(event),
-                        Err(error) => seen.wrong.push(format!("the watch failed: {error}")),
-                    }
-                }
-                let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.wrong.push("the watch ended".to_owned());
-            }
-        });
+        let task = tokio::spawn(follow(clients.to_vec(), seen.clone()));
         let watcher = Self { seen, task };
         wait_for("the watch to be live", async || watcher.seen().view.is_synced().then_some(())).await;
         watcher
@@ -99,6 +89,36 @@ impl Watcher {
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn follow(clients: Vec<Client>, seen: Arc<Mutex<Seen>>) {
+    let watch = Watch::new()
+        .heartbeat_interval(Duration::from_secs(1))
+        .reconnect_delay(Duration::from_millis(20), Duration::from_millis(500));
+    let several = clients.len() > 1;
+    let mut clients = clients.iter().cycle();
+    let mut events = clients.next().unwrap().watch(watch.clone());
+    while let Some(event) = events.next().await {
+        let lost = match &event {
+            Ok(WatchEvent::Disconnected { retry_in, .. }) => Some(*retry_in),
+            _ => None,
+        };
+        {
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            match event {
+                Ok(event) => seen.take(event),
+                Err(error) => seen.wrong.push(format!("the watch failed: {error}")),
+            }
+        }
+        if let Some(pause) = lost
+            && several
+            && let Some(token) = events.resume_token().map(str::to_owned)
+        {
+            tokio::time::sleep(pause).await;
+            events = clients.next().unwrap().watch(watch.clone().resume_token(token));
+        }
+    }
+    seen.lock().unwrap_or_else(PoisonError::into_inner).wrong.push("the watch ended".to_owned());
 }
 
 impl Drop for Watcher {

@@ -7,14 +7,21 @@ use approve_proto::v1::{
     approval_service_client::ApprovalServiceClient, stream_pending_approvals_response::Change,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use tokio::sync::watch;
-use tonic::{Streaming, transport::Channel};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tonic::{Response, Status, Streaming, transport::Channel};
 
 use super::{Phase, WHO, version};
 use crate::server::request_as;
 
 /// A stream that loses its connection does so after so many responses, at most.
 const MOST_BETWEEN_LOSSES: u32 = 2_000;
+/// A stream is silent for a second, by what it asks for.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Before the next server is asked.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// One stream.
 pub(super) struct Member {
@@ -53,17 +60,31 @@ impl Member {
         }
     }
 
-    /// Reads until everything was told.
+    /// Reads until everything was told. What one of several servers fails at, the next one is asked for; a single one may
+    /// not fail.
     pub(super) async fn run(
         mut self,
-        mut client: ApprovalServiceClient<Channel>,
+        mut clients: Vec<ApprovalServiceClient<Channel>>,
         mut phase: watch::Receiver<Phase>,
     ) -> Self {
-        loop {
-            let mut stream = open(&mut client, &self.filter, &self.resume_token).await;
+        let several = clients.len() > 1;
+        for at in (0..clients.len()).cycle().skip(self.number % clients.len()) {
+            let opened = open(&mut clients[at], &self.filter, &self.resume_token);
+            let mut stream = match heard(opened, several).await {
+                Ok(stream) => stream,
+                Err(_) if several => {
+                    sleep(PAUSE).await;
+                    continue;
+                }
+                Err(status) => panic!("{status:?}"),
+            };
             let mut left = self.random.random_range(1..MOST_BETWEEN_LOSSES);
             while left > 0 || !self.reconnects {
-                let response = stream.message().await.unwrap().expect("a stream does not end");
+                let response = match heard(stream.message(), several).await {
+                    Ok(Some(response)) => response,
+                    Ok(None) | Err(_) if several => break,
+                    ended => panic!("a stream does not end: {ended:?}"),
+                };
                 if let Err(wrong) = self.take(response) {
                     self.wrong = Some(wrong);
                     return self;
@@ -73,7 +94,7 @@ impl Member {
                 }
                 if let Some(time) = self.stalls_for.take_if(|_| self.synced) {
                     // Whichever is first; the stream stays open meanwhile.
-                    let _ = tokio::time::timeout(time, phase.wait_for(|phase| *phase != Phase::Going)).await;
+                    let _ = timeout(time, phase.wait_for(|phase| *phase != Phase::Going)).await;
                 }
                 left = left.saturating_sub(1);
             }
@@ -83,6 +104,7 @@ impl Member {
                 self.held.clear();
             }
         }
+        self
     }
 
     fn take(&mut self, response: StreamPendingApprovalsResponse) -> Result<(), String> {
@@ -136,9 +158,17 @@ impl Member {
     }
 }
 
+/// What is awaited, unless nothing is heard for too long of one of several servers.
+async fn heard<T>(what: impl Future<Output = Result<T, Status>>, several: bool) -> Result<T, Status> {
+    if !several {
+        return what.await;
+    }
+    timeout(SILENCE, what).await.unwrap_or_else(|_| Err(Status::deadline_exceeded("silent")))
+}
+
 /// The store's newest revision.
 pub(super) async fn head(client: &mut ApprovalServiceClient<Channel>) -> i64 {
-    let mut stream = open(client, &ApprovalFilter::default(), "").await;
+    let mut stream = open(client, &ApprovalFilter::default(), "").await.unwrap();
     loop {
         let response = stream.message().await.unwrap().expect("a stream does not end");
         if let Some(Change::Bookmark(bookmark)) = response.change
@@ -153,11 +183,11 @@ async fn open(
     client: &mut ApprovalServiceClient<Channel>,
     filter: &ApprovalFilter,
     resume_token: &str,
-) -> Streaming<StreamPendingApprovalsResponse> {
+) -> Result<Streaming<StreamPendingApprovalsResponse>, Status> {
     let request = StreamPendingApprovalsRequest {
         filter: Some(filter.clone()),
         resume_token: resume_token.to_owned(),
         heartbeat_interval: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
     };
-    client.stream_pending_approvals(request_as(WHO, request)).await.unwrap().into_inner()
+    client.stream_pending_approvals(request_as(WHO, request)).await.map(Response::into_inner)
 }

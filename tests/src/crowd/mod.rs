@@ -61,9 +61,16 @@ pub struct Crowd {
 impl Crowd {
     /// Opens the streams, with filters that differ; returns at once.
     pub async fn open(url: &str, size: Size) -> Self {
+        Self::over(&[url], size, filter).await
+    }
+
+    /// Opens streams over servers that share a store and may fail, each with a filter by its number. A stream that is lost
+    /// goes on at the next server.
+    pub async fn over(urls: &[&str], size: Size, filter: impl Fn(usize) -> ApprovalFilter) -> Self {
         let (phase, _) = watch::channel(Phase::Going);
         let mut members = JoinSet::new();
-        let (mut reading, mut stalling) = (Connections::new(url), Connections::new(url));
+        let connections = || urls.iter().map(|url| Connections::new(url)).collect::<Vec<_>>();
+        let (mut reading, mut stalling) = (connections(), connections());
         for number in 0..size.streams {
             let mut member = Member::new(number, filter(number));
             let stalls = number % size.stalled_of == 1;
@@ -72,9 +79,13 @@ impl Crowd {
             }
             member.reconnects = number % size.reconnecting_of == 2;
             let connections = if stalls { &mut stalling } else { &mut reading };
-            members.spawn(member.run(connections.next().await, phase.subscribe()));
+            let mut clients = Vec::new();
+            for connections in connections {
+                clients.push(connections.next().await);
+            }
+            members.spawn(member.run(clients, phase.subscribe()));
         }
-        Self { url: url.to_owned(), phase, members }
+        Self { url: urls[0].to_owned(), phase, members }
     }
 
     /// Waits until each stream has told everything up to the store's head, and compares what each holds with what a list

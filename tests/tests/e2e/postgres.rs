@@ -5,37 +5,30 @@ use std::time::Duration;
 use approve_client::{ApprovalStatus, Decide, Filter, Watch, proto::ExecutionStatus};
 use approve_proto::v1::{DecideRequest, Decision};
 use approve_tests::{
-    LocalAws, Server,
+    LocalAws,
     approvals::{Watching, ask, becomes, delivered, ended, start},
+    fleet::is,
     postgres::Database,
     server::request_as,
     wait_for,
+    way::Passing,
     workflows::{ASK, apply, ask_input, expiring, spec, with_rule},
 };
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt as _;
-
-async fn is(server: &Server, status: ServingStatus) {
-    let health = HealthClient::new(server.channel().await);
-    wait_for("the server's health", async || {
-        let response = health.clone().check(HealthCheckRequest::default()).await.unwrap();
-        (response.get_ref().status() == status).then_some(())
-    })
-    .await;
-}
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL"]
 async fn a_server_without_its_database_says_so_and_comes_back() {
     let (aws, database) = (LocalAws::start().await, Database::create().await);
     let way = database.way().await;
-    let server = database.server_by(way.url(), aws.url()).await;
+    let server = database.server_by(&database.url_by(&way), aws.url()).await;
     let client = server.client("ana").await;
     apply(&client, spec("shared", ASK)).await;
     let (arn, approval) = ask(&client, "shared", &ask_input("Pay", "user:req")).await;
     is(&server, ServingStatus::Serving).await;
 
-    way.set_cut(true);
+    way.set(Passing::Cut);
     is(&server, ServingStatus::NotServing).await;
     let decide = DecideRequest {
         approval_id: approval.id.clone(),
@@ -47,7 +40,7 @@ async fn a_server_without_its_database_says_so_and_comes_back() {
     assert_eq!(refused.code(), tonic::Code::Unavailable, "{refused:?}");
     assert!(refused.get_details_retry_info().is_some(), "{refused:?}");
 
-    way.set_cut(false);
+    way.set(Passing::Open);
     is(&server, ServingStatus::Serving).await;
     server.raw_approvals().await.decide(request_as("ana", decide)).await.unwrap();
     assert_eq!(ended(&client, &arn).await.status(), ExecutionStatus::Succeeded);

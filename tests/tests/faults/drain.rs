@@ -36,7 +36,7 @@ async fn a_stop_under_load_strands_no_task_and_leaves_no_decision_undelivered() 
     let watcher = Arc::new(Watcher::start(&ana).await);
     let step_functions = aws::step_functions(aws.url());
     // Starts go on while it drains, so that open polls are given tasks to the last.
-    let mut load = Load::start(&server, aws.url(), &machines, &watcher, 400, Duration::from_millis(60)).await;
+    let mut load = Load::start(&[&server], aws.url(), &machines, &watcher, 400, Duration::from_millis(60)).await;
     sleep(Duration::from_secs(3)).await;
 
     server.process().terminate();

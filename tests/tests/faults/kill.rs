@@ -33,7 +33,7 @@ async fn nothing_is_lost_and_nobody_asked_twice_however_often_the_server_is_kill
     let machines = provision(&ana, HEARTBEAT_SECONDS).await;
     let watcher = Arc::new(Watcher::start(&ana).await);
     let limit = rounds * EXECUTIONS_PER_ROUND;
-    let mut load = Load::start(&server, aws.url(), &machines, &watcher, limit, Duration::from_millis(100)).await;
+    let mut load = Load::start(&[&server], aws.url(), &machines, &watcher, limit, Duration::from_millis(100)).await;
     let mut starts_cut_short = 0;
 
     for round in 0..rounds {

@@ -1,9 +1,11 @@
-//! What goes wrong on real processes: the server killed, stopped, and cut off from Step Functions.
+//! What goes wrong on real processes: a server killed, stopped, and cut off from Step Functions; several that share a
+//! database, and the database itself.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod drain;
 mod injected;
 mod kill;
+mod postgres;
 
 use std::time::Duration;
 

@@ -1,0 +1,3 @@
+//! Several servers on one database, on real processes. They need PostgreSQL: `tests/run` has one.
+
+mod rounds;
