@@ -1,16 +1,22 @@
 //! Several servers on one database, each of which can be cut off from it and from Step Functions.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
-use approve_client::{Client, Config, Credentials};
+use approve_client::{Client, Config, Credentials, Decide, Decision, Filter, List};
+use aws_sdk_sfn::types::ExecutionStatus;
 use futures::future::join_all;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use crate::{
-    LocalAws, Server,
+    LocalAws, Server, aws,
+    ledger::{Acknowledged, Sent},
     postgres::{Database, Postgres, serve},
     wait_for,
-    way::{Target, Way},
+    way::{Passing, Target, Way},
+    workflows::ask_input,
 };
 
 /// A server, and its ways to what it needs.
@@ -80,6 +86,48 @@ impl Fleet {
     /// Waits until each of them says that it serves.
     pub async fn all_serve(&self) {
         join_all(self.places.iter().map(|place| is(&place.server, ServingStatus::Serving))).await;
+    }
+}
+
+/// A decision that only one server knows to be delivered.
+#[derive(Debug)]
+pub struct Probe {
+    step_functions: aws_sdk_sfn::Client,
+    /// What waits for it.
+    pub execution_arn: String,
+    /// The vote, which was acknowledged.
+    pub vote: Acknowledged,
+}
+
+impl Probe {
+    /// Cuts a server off from Step Functions and has it take a decision. `machine` asks for one approval.
+    pub async fn place(fleet: &Fleet, at: usize, machine: &str) -> Self {
+        fleet.places[at].aws.set(Passing::Cut);
+        let step_functions = aws::step_functions(fleet.aws.url());
+        let input = ask_input("Pay at last", "user:req");
+        let started = step_functions.start_execution().state_machine_arn(machine).input(input).send().await.unwrap();
+        let execution_arn = started.execution_arn;
+        let client = fleet.places[at].server.client("ana").await;
+        let id = wait_for("the probe to be asked", async || {
+            let list = List::pending().filter(Filter::new().execution_arn(&execution_arn));
+            client.list(list).await.ok()?.approvals.pop().map(|approval| approval.id)
+        })
+        .await;
+        let decide = Decide::approve(&id);
+        let comment = decide.request_id().to_owned();
+        let decided = client.decide(decide.comment(&comment)).await.unwrap();
+        let sent = Sent { id, voter: "user:ana".to_owned(), decision: Decision::Approve, comment };
+        let (revision, status) = (decided.revision, decided.approval.status());
+        Self { step_functions, execution_arn, vote: Acknowledged { sent, revision, status } }
+    }
+
+    /// How long after `since` its workflow has heard of it.
+    pub async fn answered(self, since: Instant) -> Duration {
+        wait_for("the take-over", async || {
+            let execution = self.step_functions.describe_execution().execution_arn(&self.execution_arn);
+            (execution.send().await.unwrap().status != ExecutionStatus::Running).then(|| since.elapsed())
+        })
+        .await
     }
 }
 

@@ -167,7 +167,8 @@ struct Starter {
 impl Starter {
     async fn run(self, stop: Arc<AtomicBool>) {
         while !stop.load(Ordering::Acquire) {
-            if self.watcher.seen().view.len() >= PENDING {
+            let waiting = self.watcher.seen().view.iter().filter(|approval| approval.workflow != KEPT).count();
+            if waiting >= PENDING {
                 tokio::time::sleep(self.pause).await;
                 continue;
             }

@@ -221,7 +221,13 @@ pub const SHORT_LEASE: &str = "[postgres]\nlease_seconds = 3\n";
 
 /// A server with the database at `url` and the AWS at `aws`. `more` is more of its configuration.
 pub async fn serve(url: &str, aws: &str, more: &str) -> Server {
+    serve_with(url, aws, more, &[]).await
+}
+
+/// The same with more environment variables.
+pub async fn serve_with(url: &str, aws: &str, more: &str, environment: &[(&str, &str)]) -> Server {
     let folder = TempDir::new().unwrap();
     write_config(folder.path(), &format!("[aws]\nregion = \"us-east-1\"\nendpoint = \"{aws}\"\n\n{more}"));
-    Server::serve_folder(folder, &[("APPROVE_SERVER__STORE", url)]).await
+    let environment: Vec<_> = [("APPROVE_SERVER__STORE", url)].into_iter().chain(environment.iter().copied()).collect();
+    Server::serve_folder(folder, &environment).await
 }

@@ -58,6 +58,8 @@ pub(super) enum ApiError {
     ApiTokenExists(String),
     #[error("no API token has the name {0:?}")]
     ApiTokenNotFound(String),
+    #[error("the store does not answer")]
+    StoreAway,
     #[error("the server is shutting down")]
     ShuttingDown,
 }
@@ -143,6 +145,10 @@ impl From<ApiError> for Status {
             ApiError::ApiTokenNotFound(name) => {
                 report.reason("API_TOKEN_NOT_FOUND").with("name", name);
                 Code::NotFound
+            }
+            ApiError::StoreAway => {
+                report.reason("STORE_UNAVAILABLE").retry();
+                Code::Unavailable
             }
             ApiError::ShuttingDown => {
                 report.reason("SHUTTING_DOWN").retry();

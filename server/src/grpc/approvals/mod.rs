@@ -184,12 +184,16 @@ impl Approvals {
             Some(interval) => convert::read_duration("heartbeat_interval", interval)?.unsigned_abs(),
             None => Duration::from_secs(10),
         };
+        let standing = self.store.standing();
+        if !standing.borrow().reachable {
+            return Err(ApiError::StoreAway.into());
+        }
         if let Some(revision) = resume {
             self.hub.reach(revision).await;
         }
         let subscription = self.hub.subscribe(filter, resume).map_err(ApiError::from)?;
         let interval = interval.clamp(Duration::from_secs(1), Duration::from_mins(1));
-        Ok(stream::responses(subscription, digest, interval, self.closing.clone()))
+        Ok(stream::responses(subscription, digest, interval, standing, self.closing.clone()))
     }
 
     /// An approval by its id. One that the caller does not see is none.

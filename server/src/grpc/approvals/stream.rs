@@ -4,13 +4,17 @@ use std::{pin::Pin, time::Duration, vec};
 
 use approve_proto::v1::{self as proto, StreamPendingApprovalsResponse, stream_pending_approvals_response::Change};
 use futures::stream;
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, Sleep},
+};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, codegen::BoxStream};
 
 use super::frame::{self, Frame};
 use crate::{
     grpc::{convert, status::ApiError, token},
+    store::Standing,
     watch::{Subscription, Update},
 };
 
@@ -19,6 +23,7 @@ pub(super) fn responses(
     subscription: Subscription,
     digest: token::QueryDigest,
     interval: Duration,
+    standing: watch::Receiver<Standing>,
     closing: CancellationToken,
 ) -> BoxStream<Frame> {
     let feed = Feed {
@@ -26,6 +31,7 @@ pub(super) fn responses(
         digest,
         ready: Vec::new().into_iter(),
         interval,
+        standing,
         last: Instant::now(),
         idle: Box::pin(tokio::time::sleep(interval)),
         closing: Box::pin(closing.cancelled_owned()),
@@ -45,6 +51,7 @@ struct Feed {
     digest: token::QueryDigest,
     ready: vec::IntoIter<Update>,
     interval: Duration,
+    standing: watch::Receiver<Standing>,
     /// When something was sent.
     last: Instant,
     /// Fires at or before the time of the next sign of life: kept, as most often something else comes first.
@@ -66,6 +73,10 @@ impl Feed {
                 () = &mut self.idle => {
                     let due = self.last + self.interval;
                     if due <= Instant::now() {
+                        // Other servers may know of changes: whoever listens here is not told that there are none.
+                        if !self.standing.borrow().reachable {
+                            return Err(ApiError::StoreAway);
+                        }
                         let covered = self.subscription.covered();
                         break self.bookmark(false, covered);
                     }

@@ -256,6 +256,11 @@ pub(super) fn failed(error: tokio_postgres::Error) -> StoreError {
     if corrupt { StoreError::corrupt(error) } else { StoreError::unavailable(error) }
 }
 
+/// Whether the database has no connection left to give.
+pub(super) fn is_crowded(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+}
+
 /// Whether the same may go well in a while, or on another connection.
 pub(super) fn is_passing(error: &tokio_postgres::Error) -> bool {
     let Some(code) = error.code() else {

@@ -21,6 +21,7 @@ use super::{
     connection::{Address, failed},
     flush::CHANNEL,
     lease::{self, Lease},
+    readers::Readers,
     writer::advance,
 };
 use crate::store::{Revision, Standing, StoreError};
@@ -39,6 +40,8 @@ const STRAGGLERS: Duration = Duration::from_secs(20);
 pub(super) struct Keeper {
     pub(super) address: Address,
     pub(super) tasks: TaskTracker,
+    /// Their connections are given up where there is none left for this.
+    pub(super) readers: Readers,
     pub(super) name: String,
     /// How long a lease is.
     pub(super) length: Duration,
@@ -68,9 +71,15 @@ impl Drop for Session {
 }
 
 impl Session {
-    pub(super) async fn open(address: &Address, tasks: &TaskTracker, listens: bool) -> Result<Self, StoreError> {
+    pub(super) async fn open(
+        address: &Address,
+        tasks: &TaskTracker,
+        readers: &Readers,
+        listens: bool,
+    ) -> Result<Self, StoreError> {
         let (tell, told) = mpsc::unbounded_channel();
-        let (client, driving) = address.connect(tasks, Some(tell)).await.map_err(failed)?;
+        let connected = address.connect(tasks, Some(tell)).await.inspect_err(|error| readers.make_room(error));
+        let (client, driving) = connected.map_err(failed)?;
         let session = Self { client, told, driving };
         if listens {
             session.client.batch_execute(&format!("LISTEN {CHANNEL}")).await.map_err(failed)?;
@@ -91,7 +100,7 @@ impl Keeper {
         let lease_wanted = Arc::clone(&self.lease_wanted);
         loop {
             let Some(session) = &mut self.session else {
-                let opened = timeout(PATIENCE, Session::open(&self.address, &self.tasks, self.listens));
+                let opened = timeout(PATIENCE, Session::open(&self.address, &self.tasks, &self.readers, self.listens));
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => return,

@@ -125,7 +125,8 @@ impl PostgresStore {
     /// made it.
     pub async fn open(address: Address, options: Options) -> Result<Self, StoreError> {
         let tasks = TaskTracker::new();
-        let mut session = Session::open(&address, &tasks, options.listens).await?;
+        let readers = Readers::new(&address, &tasks, options.readers.max(1))?;
+        let mut session = Session::open(&address, &tasks, &readers, options.listens).await?;
         migrate::migrate(session.client()).await?;
         let lease = lease::take(session.client(), &options.name, options.lease).await?;
         let seen = lease::look(session.client()).await?;
@@ -135,10 +136,10 @@ impl PostgresStore {
         let server = Arc::new(AtomicI64::new(lease.server));
         let lease_wanted = Arc::new(Notify::new());
         let stop = CancellationToken::new();
-        let readers = Readers::new(&address, &tasks, options.readers.max(1))?;
         let keeper = Keeper {
             address: address.clone(),
             tasks: tasks.clone(),
+            readers: readers.clone(),
             name: options.name,
             length: options.lease,
             listens: options.listens,
@@ -155,6 +156,7 @@ impl PostgresStore {
         let writer = Writer {
             address,
             tasks: tasks.clone(),
+            readers: readers.clone(),
             tail: Arc::clone(&tail),
             head: Arc::clone(&head),
             server: Arc::clone(&server),

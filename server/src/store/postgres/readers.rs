@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Connect, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts};
 use futures::future::BoxFuture;
-use tokio::task::JoinHandle;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 use tokio_postgres::{Row, types::ToSql};
 use tokio_util::task::TaskTracker;
 
-use super::connection::{Address, failed};
+use super::connection::{Address, failed, is_crowded};
 use crate::store::StoreError;
 
 /// How long a read waits for a connection.
 const WAIT: Duration = Duration::from_secs(5);
+
+/// How long it waits before it looks again for one.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A pool of them.
 #[derive(Debug, Clone)]
@@ -58,19 +64,36 @@ impl Readers {
     }
 
     async fn try_read(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Broken> {
-        let client = self.0.get().await.map_err(|error| {
-            Broken::Other(match error {
-                PoolError::Closed => StoreError::Closed,
-                PoolError::Backend(error) => failed(error),
-                error => StoreError::unavailable(error),
-            })
-        })?;
+        let client = self.client().await.map_err(Broken::Other)?;
         let broken = |error: tokio_postgres::Error| match error.code() {
             None if client.is_closed() => Broken::Connection(failed(error)),
             _ => Broken::Other(failed(error)),
         };
         let statement = client.prepare_cached(sql).await.map_err(broken)?;
         client.query(&statement, params).await.map_err(broken)
+    }
+
+    /// A connection. Where the database gives no more of them, one that is in use is waited for.
+    async fn client(&self) -> Result<Object, StoreError> {
+        let until = Instant::now() + WAIT;
+        loop {
+            match self.0.get().await {
+                Ok(client) => return Ok(client),
+                Err(PoolError::Backend(error)) if is_crowded(&error) && Instant::now() + PAUSE < until => {
+                    sleep(PAUSE).await;
+                }
+                Err(PoolError::Backend(error)) => return Err(failed(error)),
+                Err(PoolError::Closed) => return Err(StoreError::Closed),
+                Err(error) => return Err(StoreError::unavailable(error)),
+            }
+        }
+    }
+
+    /// Gives up what is idle where a connection that matters more could not be made for want of one.
+    pub(super) fn make_room(&self, error: &tokio_postgres::Error) {
+        if is_crowded(error) {
+            self.0.retain(|_, _| false);
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {

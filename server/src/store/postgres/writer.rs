@@ -22,6 +22,7 @@ use super::{
     link::{Link, param},
     load::{self, LoadError, load},
     own::OwnTail,
+    readers::Readers,
     rows::get,
     working_set::{Loaded, Need, WorkingSet},
 };
@@ -57,6 +58,8 @@ const LAST_GROUP: &str = "SELECT coalesce((SELECT last_group FROM groups WHERE s
 pub(super) struct Writer {
     pub(super) address: Address,
     pub(super) tasks: TaskTracker,
+    /// Their connections are given up where there is none left for this.
+    pub(super) readers: Readers,
     pub(super) tail: Arc<OwnTail>,
     pub(super) head: Arc<watch::Sender<Revision>>,
     /// The number of the server's lease.
@@ -202,6 +205,7 @@ impl Writer {
             let statements: Vec<_> = [LAST_GROUP].into_iter().chain(load::ALL).chain(flush::ALL).collect();
             let opened = timeout(EXCHANGE, Link::open(&self.address, &self.tasks, &statements)).await;
             let opened = opened.map_err(|_| Failure::Passing(StoreError::unavailable(Silent)))?;
+            let opened = opened.inspect_err(|error| self.readers.make_room(error));
             self.link = Some(opened.map_err(|error| Failure::Passing(failed(error)))?);
         }
         self.link.as_ref().ok_or_else(|| Failure::Passing(StoreError::unavailable(Silent)))

@@ -87,7 +87,15 @@ pub(crate) async fn curve(setup: &Setup, ids: &[String], report: &mut Report) {
 
 /// Calls per second, and what each took; each id is decided once.
 pub(crate) async fn rate(url: &str, concurrency: usize, ids: Arc<[String]>) -> (f64, Vec<Duration>) {
-    let channels = raw::connections(url, concurrency.div_ceil(PER_CONNECTION).min(16)).await;
+    rate_over(&[url], concurrency, ids).await
+}
+
+/// The same, over servers that share a store.
+pub(crate) async fn rate_over(urls: &[&str], concurrency: usize, ids: Arc<[String]>) -> (f64, Vec<Duration>) {
+    let mut channels = Vec::new();
+    for at in 0..concurrency.div_ceil(PER_CONNECTION).clamp(urls.len(), 16) {
+        channels.push(raw::connect(urls[at % urls.len()]).await);
+    }
     let next = Arc::new(AtomicUsize::new(0));
     let mut workers = JoinSet::new();
     let run = fresh();

@@ -20,6 +20,7 @@ mod raw;
 mod report;
 mod resume;
 mod scale;
+mod servers;
 mod setup;
 mod snapshot;
 
@@ -140,6 +141,17 @@ enum Command {
         #[arg(long, default_value_t = 400)]
         heartbeat_seconds: u32,
     },
+    /// Several servers on one PostgreSQL, next to one with SQLite and to the bare database
+    Servers {
+        /// Calls in flight
+        #[arg(long, default_value_t = 64)]
+        concurrency: usize,
+        /// Servers killed, until another one has delivered what they had to
+        #[arg(long, default_value_t = 30)]
+        kills: usize,
+        #[arg(long, default_value_t = 10)]
+        lease_seconds: u32,
+    },
     /// Leaves it alone with many pending: the processor time that it takes
     Idle {
         #[arg(long, default_value_t = 10_000)]
@@ -197,6 +209,10 @@ async fn run(command: &Command, args: &Args, report: &mut Report) {
         }
         Command::Restart { pending, heartbeat_seconds } => {
             scale::restart(*pending, *heartbeat_seconds, report).await;
+        }
+        Command::Servers { concurrency, kills, lease_seconds } => {
+            servers::measure(*concurrency, rounds, report).await;
+            servers::take_over(*kills, *lease_seconds, report).await;
         }
         Command::Idle { pending, heartbeat_seconds, seconds } => {
             scale::idle(*pending, *heartbeat_seconds, Duration::from_secs(*seconds), report).await;

@@ -24,6 +24,7 @@ use crate::{
 const ONE_BY_ONE: usize = 100;
 /// In flight, and how many in a round.
 const AT_ONCE: usize = 32;
+const CONNECTIONS: usize = 4;
 const MANY: usize = 1_500;
 /// Polls of the floor.
 const POLLS: usize = 32;
@@ -55,7 +56,7 @@ pub(crate) async fn measure(rounds: usize, report: &mut Report) {
     rates.report(report, name, "/s", "bare SendTaskSuccess /s").at_least(3_000.0);
 }
 
-async fn one_by_one(setup: &Setup) -> f64 {
+pub(crate) async fn one_by_one(setup: &Setup) -> f64 {
     let mut times = Vec::new();
     for approval in setup.make_pending(ONE_BY_ONE).await {
         let started = Instant::now();
@@ -80,9 +81,17 @@ async fn bare_one_by_one(setup: &Setup, bare: &Bare) -> f64 {
 
 /// Executions ended per second: by their own times, as looking at them all the while would take its share.
 async fn many(setup: &Setup) -> f64 {
+    many_over(setup, &[setup.server.url()]).await
+}
+
+/// The same, over servers that share a store.
+pub(crate) async fn many_over(setup: &Setup, urls: &[&str]) -> f64 {
     let approvals: Arc<[Approval]> = setup.make_pending(MANY).await.into();
     let next = Arc::new(AtomicUsize::new(0));
-    let clients = Setup::clients(setup.server.url(), 4).await;
+    let mut clients = Vec::new();
+    for at in 0..CONNECTIONS.max(urls.len()) {
+        clients.extend(Setup::clients(urls[at % urls.len()], 1).await);
+    }
     let started = since_1970();
     let mut workers = JoinSet::new();
     for worker in 0..AT_ONCE {

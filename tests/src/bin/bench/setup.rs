@@ -62,7 +62,11 @@ impl Setup {
         let (region, url) = ("us-east-1", aws.url());
         let settings = format!("[aws]\nregion = \"{region}\"\nendpoint = \"{url}\"\n[worker]\n{worker}");
         write_config(folder.path(), &settings);
-        let server = Server::serve_folder(folder, &[]).await;
+        Self::of(Server::serve_folder(folder, &[]).await, aws).await
+    }
+
+    /// A server that runs, which gets a workflow.
+    pub(crate) async fn of(server: Server, aws: LocalAws) -> Self {
         let client = server.client("ana").await;
         let mut definition: Value = serde_json::from_str(ASK).unwrap();
         definition["States"]["Ask"]["TimeoutSeconds"] = DAY_SECONDS.into();

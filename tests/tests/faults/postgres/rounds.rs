@@ -11,21 +11,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use approve_client::{Client, Decide, Decision, Filter, List, proto::ApprovalFilter};
+use approve_client::{Decide, proto::ApprovalFilter};
 use approve_tests::{
     aws,
     crowd::{Crowd, Size},
-    fleet::Fleet,
-    ledger::{Acknowledged, Ledger, Sent, all_approvals, check, view_differs},
+    fleet::{Fleet, Probe},
+    ledger::{all_approvals, check, view_differs},
     load::{DOUBLE, KEPT, Load, SINGLE, provision},
     postgres::Stop,
     record::explains_all,
     wait_for,
     watcher::Watcher,
     way::Passing,
-    workflows::{apply, ask_input, ask_retrying, spec},
+    workflows::{apply, ask_retrying, spec},
 };
-use aws_sdk_sfn::types::ExecutionStatus;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use tokio::time::sleep;
 
@@ -34,7 +33,8 @@ use super::super::settled;
 const SERVERS: usize = 3;
 /// How many rounds, where APPROVE_FAULT_ROUNDS does not say.
 const ROUNDS: usize = 5;
-const EXECUTIONS_PER_ROUND: usize = 40;
+/// The longest pause of somebody who starts executions.
+const PAUSE: Duration = Duration::from_millis(500);
 /// The lease, where APPROVE_FAULT_LEASE does not say.
 const LEASE_SECONDS: u32 = 3;
 /// How much longer than the lease a take-over may take: a look a second, a try at the delivery, a slow machine.
@@ -126,9 +126,8 @@ async fn whatever_fails_of_several_servers_nothing_is_lost_told_twice_or_left_ou
     let watcher = Arc::new(Watcher::over(&clients).await);
     let size = Size { streams: 24, stalled_of: 8, stalled_for: Duration::from_secs(20), reconnecting_of: 6 };
     let crowd = Crowd::over(&fleet.urls(), size, filter).await;
-    let (limit, endpoint) = (rounds * EXECUTIONS_PER_ROUND, fleet.aws.url().to_owned());
-    let pause = Duration::from_millis(150);
-    let mut load = Load::start(&fleet.servers(), &endpoint, &machines, &watcher, limit, pause).await;
+    let endpoint = fleet.aws.url().to_owned();
+    let mut load = Load::start(&fleet.servers(), &endpoint, &machines, &watcher, usize::MAX, PAUSE).await;
     let mut taken_over = Vec::new();
 
     for round in 0..rounds {
@@ -137,7 +136,13 @@ async fn whatever_fails_of_several_servers_nothing_is_lost_told_twice_or_left_ou
         let began = Instant::now();
         sleep(Duration::from_millis(deck.random.random_range(200..1_200))).await;
         let probe = match faults[..] {
-            [(Fault::Kill, at)] => Some(Probe::place(&fleet, &clients, at, &probes, load.ledger()).await),
+            [(Fault::Kill, at)] => {
+                let probe = Probe::place(&fleet, at, &probes).await;
+                let mut entries = load.ledger().entries();
+                entries.started.push(probe.execution_arn.clone());
+                entries.acknowledged.push(probe.vote.clone());
+                Some(probe)
+            }
             _ => None,
         };
         for (fault, at) in &faults {
@@ -215,46 +220,6 @@ async fn whatever_fails_of_several_servers_nothing_is_lost_told_twice_or_left_ou
     }
     assert!(balance.decided > 0 && balance.expired > 0 && balance.canceled > 0, "{balance}");
     assert_eq!(balance.pending, 0);
-}
-
-/// A decision that only the server that is killed next knows to be delivered.
-struct Probe {
-    step_functions: aws_sdk_sfn::Client,
-    arn: String,
-}
-
-impl Probe {
-    /// Has it decided at a server that can't reach Step Functions.
-    async fn place(fleet: &Fleet, clients: &[Client], at: usize, machine: &str, ledger: &Ledger) -> Self {
-        fleet.places[at].aws.set(Passing::Cut);
-        let step_functions = aws::step_functions(fleet.aws.url());
-        let input = ask_input("Pay at last", "user:req");
-        let started = step_functions.start_execution().state_machine_arn(machine).input(input).send().await.unwrap();
-        let arn = started.execution_arn;
-        ledger.entries().started.push(arn.clone());
-        let other = &clients[(at + 1) % clients.len()];
-        let id = wait_for("the probe to be asked", async || {
-            let list = List::pending().filter(Filter::new().execution_arn(&arn));
-            other.list(list).await.ok()?.approvals.pop().map(|approval| approval.id)
-        })
-        .await;
-        let decide = Decide::approve(&id);
-        let comment = decide.request_id().to_owned();
-        let decided = clients[at].decide(decide.comment(&comment)).await.unwrap();
-        let sent = Sent { id, voter: "user:ana".to_owned(), decision: Decision::Approve, comment };
-        let (revision, status) = (decided.revision, decided.approval.status());
-        ledger.entries().acknowledged.push(Acknowledged { sent, revision, status });
-        Self { step_functions, arn }
-    }
-
-    /// How long after `since` its workflow has heard of it.
-    async fn answered(self, since: Instant) -> Duration {
-        wait_for("the take-over", async || {
-            let execution = self.step_functions.describe_execution().execution_arn(&self.arn).send().await.unwrap();
-            (execution.status != ExecutionStatus::Running).then(|| since.elapsed())
-        })
-        .await
-    }
 }
 
 /// Some streams tell everything, some one workflow, some what has a number in its title.
