@@ -12,7 +12,7 @@ use approve_client::{
     Filter, List,
     proto::{StreamPendingApprovalsResponse, approval_service_client::ApprovalServiceClient},
 };
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use prost::{Message as _, bytes::Bytes};
 use tokio::task::JoinSet;
 use tonic::Streaming;
@@ -38,7 +38,7 @@ const CHANGES: (usize, usize) = (64, 4_000);
 pub(crate) async fn measure(streams: &[usize], rounds: usize, report: &mut Report) {
     let mut setup = Setup::filled(&Fill::pending(APPROVALS, 1_024), None).await;
     let floor = Floor::start().await;
-    let ids: Arc<[String]> = open_to_votes(&setup).await.into();
+    let ids: Arc<[String]> = open_to_votes(&setup, 1_000).await.into();
     for count in streams {
         let changes = (TOLD / count).clamp(CHANGES.0, CHANGES.1);
         let (mut live, mut missed) = (Rounds::default(), Rounds::default());
@@ -70,9 +70,9 @@ pub(crate) async fn measure(streams: &[usize], rounds: usize, report: &mut Repor
 }
 
 /// The ids of what may be voted on, as many as a page holds.
-pub(crate) async fn open_to_votes(setup: &Setup) -> Vec<String> {
-    let page = List::pending().filter(Filter::new().awaiting_me(true)).page_size(1_000);
-    setup.client.list(page).await.unwrap().approvals.into_iter().map(|approval| approval.id).collect()
+pub(crate) async fn open_to_votes(setup: &Setup, most: usize) -> Vec<String> {
+    let pages = List::pending().filter(Filter::new().awaiting_me(true)).page_size(1_000);
+    setup.client.list_all(pages).take(most).map_ok(|approval| approval.id).try_collect().await.unwrap()
 }
 
 /// Where to resume to get what comes from now on.

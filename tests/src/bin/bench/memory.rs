@@ -73,7 +73,7 @@ pub(crate) async fn curves(sizes: &[usize], stores: Option<&Path>, report: &mut 
     for (at, size) in sizes.iter().enumerate() {
         let x = *size as f64;
         let mut setup = Setup::filled(&Fill::pending(*size, 1_024), stores).await;
-        let ids = open_to_votes(&setup).await;
+        let ids = open_to_votes(&setup, 1_000).await;
         let (decisions, _) = rate(setup.server.url(), AT_ONCE, ids[..SOME.min(ids.len())].into()).await;
         report.point(("Throughput", of, "/s"), "Decide, 64 at once", (x, decisions));
         let mut pages = Vec::new();

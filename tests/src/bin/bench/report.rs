@@ -195,6 +195,10 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
+    pub(crate) fn of(ours: Vec<f64>, floors: Vec<f64>) -> Self {
+        Self { ours, floors }
+    }
+
     pub(crate) fn push(&mut self, ours: f64, floor: f64) {
         self.ours.push(ours);
         self.floors.push(floor);
