@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use crate::store::StoreError;
 
@@ -70,6 +70,8 @@ pub(super) fn open_reader(folder: &Path) -> Result<Connection, StoreError> {
 fn prepare(connection: &Connection, cache_kib: i64) -> Result<(), StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
+    // Else a statement with a LIMIT is prepared anew whenever that is another number.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
     connection.pragma_update(None, "cache_size", -cache_kib).map_err(failed)
 }
 
