@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{Change, Revision};
+use crate::approval::Approval;
 
-/// What a change weighs beside its input: roughly its state and its request.
+/// What an approval weighs beside its input: roughly its state and its request.
 const BASE_WEIGHT: usize = 2_048;
 
 /// The newest changes. Bounded by number and by bytes, whichever comes first.
@@ -37,12 +38,12 @@ impl<T: Borrow<Change> + Clone> Tail<T> {
     pub(crate) fn push(&self, changes: impl IntoIterator<Item = T>) {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
-            held.bytes += weight(change.borrow());
+            held.bytes += weight(&change.borrow().after);
             held.changes.push_back(change);
         }
         while held.changes.len() > self.max_changes || held.bytes > self.max_bytes {
             let Some(oldest) = held.changes.pop_front() else { break };
-            held.bytes -= weight(oldest.borrow());
+            held.bytes -= weight(&oldest.borrow().after);
             held.after = oldest.borrow().revision;
         }
     }
@@ -69,8 +70,8 @@ impl<T> Held<T> {
     }
 }
 
-fn weight(change: &Change) -> usize {
-    let approval = &change.after;
+/// Roughly how much memory an approval takes, in bytes.
+pub(super) fn weight(approval: &Approval) -> usize {
     let votes = approval.votes.iter().map(|vote| vote.comment.len() + vote.response.as_ref().map_or(0, String::len));
     BASE_WEIGHT + approval.input.len() + approval.request.description.len() + votes.sum::<usize>()
 }

@@ -9,6 +9,7 @@ mod list;
 mod log;
 mod read;
 mod readers;
+mod recent;
 mod rows;
 mod tables;
 #[cfg(test)]
@@ -97,7 +98,7 @@ impl SqliteStore {
         let (head, seen) = watch::channel(newest);
         let (queue, jobs) = mpsc::channel(options.queue.max(1));
         let writer = Writer {
-            tables: SqliteTables(connection),
+            tables: SqliteTables::new(connection),
             tail: tail.clone(),
             head,
             refusals: Arc::default(),

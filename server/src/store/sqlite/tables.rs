@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     connection::failed,
+    recent::Recent,
     rows::{self, BY_ID, BY_IDENTITY, BY_NUMBER, Fixed, parse_id},
     tokens,
 };
@@ -24,6 +25,7 @@ pub(super) const NUMBER: &str = "SELECT number FROM approvals WHERE id = ?1";
 pub(super) const KEY: &str = "SELECT k.fingerprint, k.approval, a.id, k.revision
     FROM request_keys k JOIN approvals a ON a.number = k.approval
     WHERE k.caller = ?1 AND k.id = ?2 AND k.at >= ?3";
+pub(super) const OLD_KEY: &str = "SELECT 1 FROM request_keys WHERE at < ?1 LIMIT 1";
 pub(super) const PRUNE_KEYS: &str = "DELETE FROM request_keys WHERE (caller, id) IN
     (SELECT caller, id FROM request_keys WHERE at < ?1 ORDER BY at LIMIT ?2)";
 pub(super) const SET_HEARTBEAT: &str = "UPDATE approvals SET heartbeat_due = ?3
@@ -33,12 +35,27 @@ pub(super) const SET_DETACHED: &str = "UPDATE approvals SET detached_due = ?3
 const APPEND: &str = "INSERT INTO events (revision, approval, at, actor, on_behalf_of, hash, record, state)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
+/// So much of what was written last is kept in memory, in bytes.
+const RECENT_BYTES: usize = 4 << 20;
+
 /// The connection that writes.
-pub(super) struct SqliteTables(pub(super) Connection);
+pub(super) struct SqliteTables {
+    pub(super) connection: Connection,
+    recent: Recent,
+}
 
 impl SqliteTables {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection, recent: Recent::new(RECENT_BYTES) }
+    }
+
+    /// After a transaction that was not committed.
+    pub(super) fn rolled_back(&mut self) {
+        self.recent.clear();
+    }
+
     fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
-        self.0.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failed)
+        self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failed)
     }
 
     fn keep_token(&self, digest: &str, number: i64) -> Result<(), StoreError> {
@@ -53,46 +70,49 @@ impl SqliteTables {
 
 impl Tables for SqliteTables {
     fn writes(&self) -> u64 {
-        self.0.total_changes()
+        self.connection.total_changes()
     }
 
     /// SQLite rolls back by itself after some errors.
     fn is_broken(&self) -> bool {
-        self.0.is_autocommit()
+        self.connection.is_autocommit()
     }
 
     fn by_id(&mut self, id: &ApprovalId) -> Result<Option<Stored>, StoreError> {
-        rows::find(&self.0, BY_ID, [id.as_str()])
+        match self.recent.get(id) {
+            Some(known) => Ok(Some(known)),
+            None => rows::find(&self.connection, BY_ID, [id.as_str()]),
+        }
     }
 
     fn by_identity(&mut self, identity: &str) -> Result<Option<Stored>, StoreError> {
-        rows::find(&self.0, BY_IDENTITY, [identity])
+        rows::find(&self.connection, BY_IDENTITY, [identity])
     }
 
     fn by_token(&mut self, digest: &str) -> Result<Option<Stored>, StoreError> {
         let number: Option<i64> = self
-            .0
+            .connection
             .prepare_cached(TOKEN)
             .and_then(|mut statement| statement.query_row([digest], |row| row.get(0)).optional())
             .map_err(failed)?;
         let Some(number) = number else { return Ok(None) };
-        let stored = rows::find(&self.0, BY_NUMBER, [number])?;
+        let stored = rows::find(&self.connection, BY_NUMBER, [number])?;
         stored.ok_or_else(|| failed(rusqlite::Error::QueryReturnedNoRows)).map(Some)
     }
 
     fn number_of(&mut self, id: &ApprovalId) -> Result<Option<i64>, StoreError> {
-        let mut statement = self.0.prepare_cached(NUMBER).map_err(failed)?;
+        let mut statement = self.connection.prepare_cached(NUMBER).map_err(failed)?;
         statement.query_row([id.as_str()], |row| row.get(0)).optional().map_err(failed)
     }
 
     fn as_of(&mut self, number: i64, revision: Revision) -> Result<Arc<Approval>, StoreError> {
-        let (revision, state) =
-            rows::state_at(&self.0, number, revision)?.ok_or_else(|| failed(rusqlite::Error::QueryReturnedNoRows))?;
-        Fixed::of(&self.0, number)?.with(revision, &state)
+        let (revision, state) = rows::state_at(&self.connection, number, revision)?
+            .ok_or_else(|| failed(rusqlite::Error::QueryReturnedNoRows))?;
+        Fixed::of(&self.connection, number)?.with(revision, &state)
     }
 
     fn key(&mut self, key: &RequestKey, since: i64) -> Result<Option<UsedKey>, StoreError> {
-        let mut statement = self.0.prepare_cached(KEY).map_err(failed)?;
+        let mut statement = self.connection.prepare_cached(KEY).map_err(failed)?;
         let mut rows = statement.query(params![key.caller, key.id, since]).map_err(failed)?;
         let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
         Ok(Some(UsedKey {
@@ -124,7 +144,7 @@ impl Tables for SqliteTables {
                 due.detached,
             ],
         )?;
-        let number = self.0.last_insert_rowid();
+        let number = self.connection.last_insert_rowid();
         self.run(
             "INSERT INTO requests (approval, request, input) VALUES (?1, ?2, ?3)",
             params![number, encode(request)?, approval.input],
@@ -136,6 +156,7 @@ impl Tables for SqliteTables {
             )?;
         }
         self.keep_token(&digest, number)?;
+        self.recent.put(Stored { number, due, approval: Arc::clone(approval) });
         Ok(number)
     }
 
@@ -170,6 +191,7 @@ impl Tables for SqliteTables {
             self.run("UPDATE approvals SET token_digest = ?2 WHERE number = ?1", params![stored.number, digest])?;
             self.keep_token(&digest, stored.number)?;
         }
+        self.recent.put(Stored { number: stored.number, due, approval: Arc::clone(after) });
         Ok(())
     }
 
@@ -192,7 +214,13 @@ impl Tables for SqliteTables {
     }
 
     fn prune_keys(&mut self, before: i64, limit: i64) -> Result<(), StoreError> {
-        self.run(PRUNE_KEYS, params![before, limit]).map(drop)
+        // Mostly there is none, which takes less to see than to delete.
+        let mut statement = self.connection.prepare_cached(OLD_KEY).map_err(failed)?;
+        if statement.exists([before]).map_err(failed)? {
+            drop(statement);
+            self.run(PRUNE_KEYS, params![before, limit])?;
+        }
+        Ok(())
     }
 
     fn add_pending(&mut self, workflow: &str, by: i64) -> Result<(), StoreError> {
@@ -209,24 +237,26 @@ impl Tables for SqliteTables {
             Moved::Heartbeat => SET_HEARTBEAT,
             Moved::Detached => SET_DETACHED,
         };
+        self.recent.forget(&next.id);
         self.run(sql, params![next.id.as_str(), next.token.digest(), millis_up(next.due)]).map(drop)
     }
 
     fn note_try(&mut self, number: i64, approval: &Arc<Approval>, state: &str, due: i64) -> Result<(), StoreError> {
+        self.recent.forget(&approval.id);
         self.run("UPDATE events SET state = ?2 WHERE revision = ?1", params![approval.revision, state])?;
         self.run("UPDATE approvals SET delivery_due = ?2 WHERE number = ?1", params![number, due]).map(drop)
     }
 
     fn api_token_lives(&mut self, name: &str, now: i64) -> Result<bool, StoreError> {
-        tokens::lives(&self.0, name, now)
+        tokens::lives(&self.connection, name, now)
     }
 
     fn newest_api_token(&mut self, name: &str) -> Result<Option<ApiTokenRecord>, StoreError> {
-        tokens::newest(&self.0, name)
+        tokens::newest(&self.connection, name)
     }
 
     fn put_api_token(&mut self, token: &ApiTokenRecord) -> Result<(), StoreError> {
-        tokens::put(&self.0, token)
+        tokens::put(&self.connection, token)
     }
 
     fn put_workflow(&mut self, name: &str, record: &str) -> Result<(), StoreError> {

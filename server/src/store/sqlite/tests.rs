@@ -15,8 +15,8 @@ use super::{Options, SqliteStore, connection::DATABASE, events, list, log, read,
 use crate::{
     approval::Status,
     store::{
-        Changes, ExportRange, Exported, Filter, ListQuery, Order, SharedStore, Store, StoreError,
-        conformance::{Bed, changes, conformance, created, done, head, history, record, reject, seconds, task},
+        Admitted, Changes, Executed, ExportRange, Exported, Filter, ListQuery, Order, SharedStore, Store, StoreError,
+        conformance::{Bed, changes, conformance, created, done, head, history, origin, record, reject, seconds, task},
         transaction::Transaction,
     },
 };
@@ -179,8 +179,9 @@ async fn a_commit_is_flushed() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path());
     let pragmas = store.write(|transaction| {
-        let read =
-            |name| transaction.tables.0.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
+        let read = |name| {
+            transaction.tables.connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+        };
         Ok(["journal_mode", "synchronous", "foreign_keys"].map(|name| read(name).unwrap()))
     });
     // 2 is FULL: the log is flushed at every commit, not at checkpoints alone.
@@ -306,7 +307,7 @@ async fn a_broken_write_fails_alone() {
     let folder = TempDir::new().unwrap();
     let store = Arc::new(open(folder.path()));
     let (others, broken) = with_others(&store, |transaction| {
-        transaction.tables.0.execute("INSERT INTO meta VALUES ('half', 1)", []).unwrap();
+        transaction.tables.connection.execute("INSERT INTO meta VALUES ('half', 1)", []).unwrap();
         Err(StoreError::Unavailable("broken".into()))
     })
     .await;
@@ -315,9 +316,31 @@ async fn a_broken_write_fails_alone() {
     revisions.sort_unstable();
     assert_eq!(revisions, (1..=10).collect::<Vec<_>>());
     let half = store.write(|transaction| {
-        Ok(transaction.tables.0.query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, i64>(0)).unwrap())
+        Ok(transaction
+            .tables
+            .connection
+            .query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, i64>(0))
+            .unwrap())
     });
     assert_eq!(half.await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_was_rolled_back_is_not_built_upon() {
+    let folder = TempDir::new().unwrap();
+    let store = Arc::new(open(folder.path()));
+    let Admitted::Created(approval) = store.admit(task(1)).await.unwrap() else { panic!("it was there") };
+    let (id, at) = (approval.id.clone(), approval.created);
+    let lost = store.write(move |transaction| -> Result<(), StoreError> {
+        let executed = transaction.execute(&id, &reject(), &origin(), at, None)?;
+        assert!(matches!(executed, Executed::Done { .. }), "{executed:?}");
+        Err(StoreError::Unavailable("broken".into()))
+    });
+    lost.await.unwrap_err();
+    let executed = store.execute(&approval.id, reject(), origin(), at, None).await.unwrap();
+    let Executed::Done { approval, .. } = executed else { panic!("{executed:?}") };
+    assert_eq!(approval.votes.len(), 1);
+    assert_eq!(store.get(&approval.id).await.unwrap().unwrap(), approval);
 }
 
 #[tokio::test]
@@ -326,7 +349,7 @@ async fn a_failed_commit_fails_everybody_and_leaves_nothing() {
     let store = Arc::new(open(folder.path()));
     let (others, broken) = with_others(&store, |transaction| {
         let broken = "PRAGMA defer_foreign_keys = ON; INSERT INTO requests VALUES (99, '', '')";
-        transaction.tables.0.execute_batch(broken).unwrap();
+        transaction.tables.connection.execute_batch(broken).unwrap();
         Ok(())
     })
     .await;
@@ -381,7 +404,7 @@ async fn what_is_pruned_is_not_passed_over() {
         created(&shared, task(number)).await;
     }
     let prune = |transaction: &mut Transaction<'_, tables::SqliteTables>| {
-        let connection = &transaction.tables.0;
+        let connection = &transaction.tables.connection;
         connection.execute("INSERT INTO meta VALUES ('oldest_revision', 3)", []).unwrap();
         let hash = "INSERT INTO meta SELECT 'oldest_hash', hash FROM events WHERE revision = 3";
         connection.execute(hash, []).unwrap();

@@ -34,6 +34,19 @@ pub(super) struct Writer {
     pub(super) lock: File,
 }
 
+/// Where writes come together, lets others that are about to be sent come along: they then share the flush.
+fn gather(queue: &mut mpsc::Receiver<Write>, batch: &mut Vec<Write>, max_batch: usize) {
+    if batch.len() < 2 {
+        return;
+    }
+    std::thread::yield_now();
+    while batch.len() < max_batch
+        && let Ok(job) = queue.try_recv()
+    {
+        batch.push(job);
+    }
+}
+
 enum Failure {
     /// One job broke the transaction.
     Job(StoreError),
@@ -50,6 +63,7 @@ impl Writer {
     fn run(mut self, mut queue: mpsc::Receiver<Write>) {
         let mut batch = Vec::with_capacity(self.max_batch);
         while queue.blocking_recv_many(&mut batch, self.max_batch) > 0 {
+            gather(&mut queue, &mut batch, self.max_batch);
             self.carry_out(&mut batch);
         }
         if self.refusals.has_counted() {
@@ -57,7 +71,7 @@ impl Writer {
             // A failure is logged; there is nobody left to tell.
             let _ = self.commit(&mut [Box::new(job)]);
         }
-        if let Err(error) = self.tables.0.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+        if let Err(error) = self.tables.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::warn!(%error, "the store's log was not merged into its file; the next start will do it");
         }
         drop(self.tables);
@@ -87,9 +101,10 @@ impl Writer {
         if let Err(Failure::Job(error) | Failure::Transaction(error)) = &outcome {
             let error: &dyn std::error::Error = error;
             tracing::warn!(error, writes = batch.len(), "a transaction was rolled back");
-            if !self.tables.0.is_autocommit() {
-                let _ = self.tables.0.execute_batch("ROLLBACK");
+            if !self.tables.connection.is_autocommit() {
+                let _ = self.tables.connection.execute_batch("ROLLBACK");
             }
+            self.tables.rolled_back();
         }
         let Written { head, changes, refusals } = outcome?;
         self.refusals = refusals;
@@ -100,7 +115,7 @@ impl Writer {
 
     fn try_commit(&mut self, batch: &mut [Write]) -> Result<Written, Failure> {
         self.control("BEGIN IMMEDIATE")?;
-        let head = rows::chain_head(&self.tables.0).map_err(Failure::Transaction)?;
+        let head = rows::chain_head(&self.tables.connection).map_err(Failure::Transaction)?;
         let mut transaction = Transaction::new(&mut self.tables, head, self.refusals.clone());
         for job in batch.iter_mut() {
             job.run(&mut transaction).map_err(Failure::Job)?;
@@ -111,7 +126,7 @@ impl Writer {
     }
 
     fn control(&self, sql: &str) -> Result<(), Failure> {
-        let ran = self.tables.0.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        let ran = self.tables.connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
         ran.map(drop).map_err(|error| Failure::Transaction(failed(error)))
     }
 }
