@@ -29,6 +29,10 @@ struct Arguments {
 const EXIT_CODES: &str = "Exit codes: 0 stopped as told, 1 other failure, 2 usage, 3 bad config, 4 address in use, \
                           5 data folder or database, 6 AWS or provisioning, 7 stopped before all in hand was finished";
 
+const MIGRATE_HELP: &str = "An interrupted migration goes on when it is begun again. Afterwards every row is read back \
+                            and compared, and the chain of the record is computed anew: exit code 5 where anything \
+                            differs. Until they agree no server uses the database; from then on none uses the folder.";
+
 #[derive(Subcommand)]
 enum Command {
     /// Serve with everything embedded: no AWS account, no database, no network
@@ -69,6 +73,22 @@ enum Command {
     /// Keys that sign the record of events
     #[command(subcommand)]
     AuditKey(AuditKeyCommand),
+    /// Copy everything from a data folder into a PostgreSQL database, and compare the two. Nothing may serve either
+    #[command(after_help = MIGRATE_HELP)]
+    Migrate {
+        /// The data folder
+        #[arg(long, value_name = "FOLDER")]
+        from: PathBuf,
+        /// The database, which must be empty, or hold an interrupted migration of this folder
+        #[arg(long, value_name = "URL")]
+        to: Option<String>,
+        /// Settings, as TOML: store in place of --to, and [postgres]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Copy nothing, only compare
+        #[arg(long)]
+        verify: bool,
+    },
     /// Make an API token while no server runs; with one running, use `approve-cli token`
     #[command(subcommand)]
     Token(TokenCommand),
@@ -222,7 +242,7 @@ async fn run(command: Command) -> Result<(), AppError> {
             app::dev(DevOptions { listen, aws_listen, data_dir, aws_data_file, ready_file }).await
         }
         Command::Serve { config, listen, data_dir, ready_file } => {
-            let config = Config::load(config.as_deref(), &Overrides { listen, data_dir })?;
+            let config = Config::load(config.as_deref(), &Overrides { listen, data_dir, store: None })?;
             telemetry::init(&config.log)?;
             app::serve(config, ready_file.as_deref()).await
         }
@@ -235,7 +255,7 @@ async fn run(command: Command) -> Result<(), AppError> {
             Ok(())
         }
         Command::Token(TokenCommand::Create { config, data_dir, name, permissions, workflows, labels, lifetime }) => {
-            let config = Config::load(config.as_deref(), &Overrides { listen: None, data_dir })?;
+            let config = Config::load(config.as_deref(), &Overrides { data_dir, ..Overrides::default() })?;
             telemetry::init(&config.log)?;
             let grant = read_grant(&permissions, workflows, &labels).map_err(AppError::Token)?;
             let lifetime = read_lifetime(&lifetime).map_err(AppError::Token)?;
@@ -243,6 +263,11 @@ async fn run(command: Command) -> Result<(), AppError> {
             let secret = app::create_token(&config, NewToken { name, grants: vec![grant], lifetime, origin }).await?;
             println!("{}", secret.reveal());
             Ok(())
+        }
+        Command::Migrate { from, to, config, verify } => {
+            let config = Config::load(config.as_deref(), &Overrides { store: to, ..Overrides::default() })?;
+            telemetry::init(&config.log)?;
+            app::migrate(&config, &from, verify).await
         }
         Command::IamPolicy(arguments) => {
             println!("{}", arguments.policy());

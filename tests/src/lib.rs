@@ -12,6 +12,7 @@ pub mod certificates;
 pub mod cli;
 pub mod crowd;
 pub mod fleet;
+pub mod history;
 pub mod http;
 pub mod issuer;
 pub mod ledger;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use crate::{
     auth::{KeysError, TlsError, TokenError},
     config::{Config, ConfigError},
-    store::StoreError,
+    store::{StoreError, migration::MigrationError},
     telemetry::BadLevel,
     workflows::ProvisionerError,
 };
@@ -54,6 +54,12 @@ pub enum AppError {
         /// Why.
         source: StoreError,
     },
+    /// A store was not migrated.
+    #[error("not migrated")]
+    Migration(#[source] MigrationError),
+    /// Something was not said that is needed.
+    #[error("{0}")]
+    Usage(String),
     /// The embedded Step Functions failed.
     #[error("the embedded Step Functions failed")]
     Local(#[source] std::io::Error),
@@ -80,7 +86,8 @@ impl AppError {
         match self {
             Self::Config(_) | Self::Level(_) | Self::Keys(_) | Self::Tls(_) => 3,
             Self::Bind { .. } => 4,
-            Self::Store { .. } | Self::Database { .. } => 5,
+            Self::Store { .. } | Self::Database { .. } | Self::Migration(_) => 5,
+            Self::Usage(_) => 2,
             Self::Local(_) | Self::Provision(_) => 6,
             Self::StoppedEarly => 7,
             Self::Token(_) | Self::System { .. } => 1,

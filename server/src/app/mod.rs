@@ -2,6 +2,7 @@
 
 mod error;
 mod follow;
+mod migrate;
 mod parts;
 mod ready;
 mod running;
@@ -16,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-pub use self::error::AppError;
+pub use self::{error::AppError, migrate::migrate};
 use self::{
     parts::Base,
     ready::{Ready, pid, print_ready, write_ready},

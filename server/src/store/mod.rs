@@ -16,6 +16,7 @@ mod due;
 mod events;
 mod filter;
 mod job;
+pub mod migration;
 pub mod postgres;
 mod recording;
 pub mod sqlite;
@@ -67,6 +68,17 @@ pub enum StoreError {
         /// The newest version known.
         known: i64,
     },
+    /// It was moved into a database, which is to be served instead.
+    #[error("it was moved to {to}: serve that; or, if no server ever does, remove {marker} to use this one again")]
+    Moved {
+        /// Where to.
+        to: String,
+        /// The file that says so.
+        marker: String,
+    },
+    /// What is moved into it is not complete yet.
+    #[error("a migration into this database is not finished: let approve-server migrate go on")]
+    Migrating,
     /// Another process has it open for writing.
     #[error("another process is using the store at {0}")]
     InUse(String),

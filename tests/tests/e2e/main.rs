@@ -18,6 +18,7 @@ mod limits;
 mod localstack;
 mod logs;
 mod main_job;
+mod migrate;
 mod own_request;
 mod people;
 mod permissions;

@@ -16,7 +16,7 @@ use super::{
 use crate::store::{Revision, StoreError};
 
 /// The advisory lock of whoever takes slots.
-const LOCK: i64 = 0x61_7070_726f_7666;
+pub(super) const LOCK: i64 = 0x61_7070_726f_7666;
 
 const INSERT: &str = "INSERT INTO servers (name, until)
     VALUES ($1, clock_timestamp() + $2 * interval '1 millisecond') RETURNING server";
@@ -25,6 +25,7 @@ const RENEW: &str = "UPDATE servers SET until = clock_timestamp() + $2 * interva
 const RELEASE: &str = "UPDATE servers SET until = '-infinity' WHERE server = $1";
 const TAKE_OVER: &str = "UPDATE slots s SET server = $1
     WHERE NOT EXISTS (SELECT FROM servers v WHERE v.server = s.server AND v.until > clock_timestamp()) RETURNING slot";
+const MIGRATING: &str = "SELECT EXISTS (SELECT FROM migration WHERE NOT finished)";
 /// A server without a slot gets a new one.
 const NEW_SLOT: &str = "INSERT INTO slots (slot, server)
     SELECT coalesce(max(slot), 0) + 1, $1 FROM slots HAVING count(*) FILTER (WHERE server = $1) = 0";
@@ -70,6 +71,10 @@ pub(super) async fn take(client: &mut Client, name: &str, length: Duration) -> R
     let asked = Instant::now();
     let transaction = client.transaction().await.map_err(failed)?;
     transaction.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
+    let migrating = transaction.query_one(MIGRATING, &[]).await.map_err(failed)?;
+    if get(&migrating, 0)? {
+        return Err(StoreError::Migrating);
+    }
     transaction.execute(FORGET, &[]).await.map_err(failed)?;
     transaction.execute(FORGET_GROUPS, &[]).await.map_err(failed)?;
     let row = transaction.query_one(INSERT, &[&name, &millis(length)]).await.map_err(failed)?;

@@ -8,6 +8,7 @@
 mod connection;
 mod events;
 mod flush;
+pub(super) mod import;
 mod keeper;
 mod lease;
 mod link;
@@ -15,7 +16,7 @@ mod list;
 mod load;
 mod log;
 mod migrate;
-mod names;
+pub(super) mod names;
 mod own;
 mod read;
 mod readers;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 const ESCAPE: char = '\u{1}';
 
 /// A text as it is kept.
-pub(super) fn kept(text: &str) -> Cow<'_, str> {
+pub(in crate::store) fn kept(text: &str) -> Cow<'_, str> {
     if !text.contains(['\0', ESCAPE]) {
         return Cow::Borrowed(text);
     }

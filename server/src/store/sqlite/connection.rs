@@ -14,6 +14,8 @@ use crate::store::StoreError;
 pub(super) const DATABASE: &str = "approve.db";
 /// The file whose lock says that a process has the store open.
 const LOCK: &str = "approve.lock";
+/// The file that says that everything was moved into a database.
+pub(super) const MOVED: &str = "approve.moved";
 
 /// Each brings the schema from the version of its place to the next.
 const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002_api_tokens.sql")];
@@ -38,6 +40,16 @@ pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.display().to_string())),
         Err(TryLockError::Error(error)) => Err(unavailable(error)),
+    }
+}
+
+/// Fails where the store was moved elsewhere.
+pub(super) fn refuse_moved(folder: &Path) -> Result<(), StoreError> {
+    let marker = folder.join(MOVED);
+    match std::fs::read_to_string(&marker) {
+        Ok(to) => Err(StoreError::Moved { to, marker: marker.display().to_string() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unavailable(error)),
     }
 }
 

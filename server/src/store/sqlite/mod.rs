@@ -4,6 +4,7 @@
 //! whoever waits hears of it after that, and after the head was moved.
 
 mod connection;
+pub(super) mod dump;
 mod events;
 mod list;
 mod log;
@@ -92,6 +93,7 @@ impl SqliteStore {
     /// database.
     pub fn open(folder: &Path, options: Options) -> Result<Self, StoreError> {
         let lock = connection::lock(folder)?;
+        connection::refuse_moved(folder)?;
         let connection = connection::open_writer(folder)?;
         let newest = rows::head(&connection)?;
         let tail = Arc::new(Tail::new(newest, options.tail_changes, options.tail_bytes));
