@@ -204,7 +204,8 @@ impl Origin {
             // What tonic makes of a stream that ends without a status. The server's own errors have details.
             return if status.code() == Code::Unknown && status.details().is_empty() {
                 Self::Transport
-            } else if status.code() == Code::DeadlineExceeded {
+            } else if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) {
+                // The latter is what a server says that noticed first: nobody here has cancelled.
                 Self::Deadline
             } else {
                 Self::Server
@@ -295,7 +296,9 @@ mod tests {
 
     #[test]
     fn a_passed_deadline_is_a_timeout_whoever_noticed() {
-        for status in [Status::from_error(TimeoutExpired(()).into()), Status::deadline_exceeded("too late")] {
+        let noticed_there = Status::cancelled("Timeout expired");
+        let noticed_here = Status::from_error(TimeoutExpired(()).into());
+        for status in [noticed_here, noticed_there, Status::deadline_exceeded("too late")] {
             let error = Error::from_status(status, DEADLINE);
             assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
             assert_eq!(error.to_string(), "no answer within 1.5 s");

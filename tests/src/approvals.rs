@@ -36,6 +36,16 @@ impl Watching {
         event
     }
 
+    /// Takes events until it ends with an error.
+    pub async fn ended(&mut self) -> approve_client::Error {
+        loop {
+            match self.stream.next().await.expect("a watch ends with an error") {
+                Ok(event) => self.events.push_back(event),
+                Err(error) => return error,
+            }
+        }
+    }
+
     /// Takes events until one fits.
     pub async fn until(&mut self, what: &str, mut fits: impl FnMut(&WatchEvent) -> bool) -> WatchEvent {
         let found = async {

@@ -34,6 +34,8 @@ pub const STOPPED: &str = "stopped";
 /// Left pending by the load.
 pub const KEPT: &str = "kept";
 
+/// Longer than any load.
+const TIMEOUT_SECONDS: u32 = 7_200;
 const GROUP: &str = "deciders";
 const DECIDERS: usize = 4;
 const STARTERS: usize = 2;
@@ -44,7 +46,10 @@ const MIX: [(&str, usize); 5] = [(SINGLE, 9), (DOUBLE, 5), (BRIEF, 3), (STOPPED,
 
 /// Provisions the five workflows. Their HeartbeatSeconds is so many.
 pub async fn provision(client: &Client, heartbeat_seconds: u32) -> Vec<(&'static str, String)> {
-    let definition = ask_retrying(heartbeat_seconds);
+    let mut definition: serde_json::Value = serde_json::from_str(&ask_retrying(heartbeat_seconds)).unwrap();
+    // What is left pending does not end by itself.
+    definition["States"]["Ask"]["TimeoutSeconds"] = TIMEOUT_SECONDS.into();
+    let definition = definition.to_string();
     let mut machines = Vec::new();
     for (name, _) in MIX {
         let spec = spec(name, &definition);

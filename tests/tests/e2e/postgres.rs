@@ -1,19 +1,25 @@
 //! Several servers on one database: each takes any call, and what one leaves another goes on with.
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
-use approve_client::{ApprovalStatus, Decide, Filter, Watch, proto::ExecutionStatus};
+use approve_client::{
+    ApprovalStatus, CreateToken, Decide, Filter, Watch,
+    proto::{ExecutionStatus, Grant, Permission},
+};
 use approve_proto::v1::{DecideRequest, Decision};
 use approve_tests::{
-    LocalAws,
+    LocalAws, SecureServer,
     approvals::{Watching, ask, becomes, delivered, ended, start},
     fleet::is,
-    postgres::Database,
+    http,
+    postgres::{Database, SHORT_LEASE, serve_with},
     server::request_as,
     wait_for,
     way::Passing,
+    within,
     workflows::{ASK, apply, ask_input, expiring, spec, with_rule},
 };
+use serde_json::Value;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt as _;
 
@@ -120,4 +126,64 @@ async fn what_a_killed_server_held_is_taken_over() {
     client.decide(Decide::approve(&approval.id)).await.unwrap();
     assert_eq!(ended(&client, &arn).await.status(), ExecutionStatus::Succeeded);
     becomes(&client, &approval.id, "the delivery to be known", |approval| approval.delivery.is_some()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
+async fn an_api_token_that_one_server_revokes_ends_at_the_others() {
+    let database = Database::create().await;
+    let store = [("APPROVE_SERVER__STORE", database.url())];
+    let servers = tokio::join!(
+        SecureServer::start_with(SHORT_LEASE, false, &store),
+        SecureServer::start_with(SHORT_LEASE, false, &store)
+    );
+    let (one, other) = servers;
+    let ana = one.admin().await;
+    let grant = Grant { permissions: vec![Permission::View.into()], ..Grant::default() };
+    let made = ana.create_token(CreateToken::new("watcher").grant(grant)).await.unwrap();
+    let (here, there) = (one.client_with(made.secret.expose()).await, other.client_with(made.secret.expose()).await);
+    assert_eq!(here.caller().await.unwrap().principal, "service:watcher");
+    wait_for("the other server to know the token", async || there.caller().await.ok()).await;
+    let mut watching = Watching::synced(&there, Watch::new()).await;
+
+    ana.revoke_token("watcher").await.unwrap();
+    assert_eq!(here.caller().await.unwrap_err().code(), tonic::Code::Unauthenticated);
+    let refused = wait_for("the other server to refuse the token", async || there.caller().await.err()).await;
+    assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+    // So does a stream that it had opened.
+    let ended = within("the end of the stream", watching.ended()).await;
+    assert_eq!(ended.code(), tonic::Code::Unauthenticated, "{ended:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
+async fn servers_share_the_polls_that_an_activity_may_have() {
+    const MOST: usize = 1_000;
+    let (aws, database) = (LocalAws::start_with(&["--long-poll-seconds", "2"]).await, Database::create().await);
+    let config = format!("{SHORT_LEASE}\n[worker]\nmin_polls = 600\nmax_polls = 900\n");
+    let polled = async |metrics: &str| -> usize {
+        let text = http::text("GET", metrics, "/metrics", &Value::Null).await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("approve_open_polls ")).unwrap();
+        line.parse().unwrap()
+    };
+    let (mut servers, mut metrics) = (Vec::new(), Vec::new());
+    for share in [600, MOST / 2] {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let listen = [("APPROVE_SERVER__METRICS_LISTEN", address.as_str())];
+        servers.push(serve_with(database.url(), aws.url(), &config, &listen).await);
+        metrics.push(format!("http://{address}"));
+        if servers.len() == 1 {
+            apply(&servers[0].client("ana").await, spec("shared", ASK)).await;
+        }
+        wait_for("each to have its share", async || {
+            for of in &metrics {
+                // One that has just ended is about to be opened again.
+                if polled(of).await.abs_diff(share) > share / 20 {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await;
+    }
 }

@@ -209,6 +209,11 @@ impl Loaded {
         }
     }
 
+    /// How long the inputs are that were read.
+    pub(super) fn input_bytes(&self) -> usize {
+        self.rows.values().map(|row| row.stored.approval.input.len()).sum()
+    }
+
     fn keep(&mut self, row: &Row) -> Result<i64, StoreError> {
         let owned = stored(row)?;
         let number = owned.stored.number;

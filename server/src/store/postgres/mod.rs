@@ -30,7 +30,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -71,6 +71,8 @@ pub struct Options {
     pub readers: usize,
     /// How many writes share a transaction, at most; at least 1.
     pub batch: usize,
+    /// How many bytes of inputs a transaction reads or writes, about; one write may have more.
+    pub batch_bytes: usize,
     /// How many writes may wait in the queue; others wait before it. At least 1.
     pub queue: usize,
     /// How many of the newest changes are kept in memory for watches, at most.
@@ -89,6 +91,7 @@ impl Default for Options {
             name: "approve-server".to_owned(),
             readers: 8,
             batch: 512,
+            batch_bytes: 8 << 20,
             queue: 1_024,
             tail_changes: 4_096,
             tail_bytes: 16 << 20,
@@ -164,6 +167,9 @@ impl PostgresStore {
             lease_wanted,
             refusals: Arc::default(),
             max_batch: options.batch.max(1),
+            max_bytes: options.batch_bytes.max(1),
+            // Until more is known, groups are small.
+            usual_bytes: Arc::new(AtomicUsize::new(options.batch_bytes / 64)),
             link: None,
             groups: 0,
             last: stop.clone().drop_guard(),
@@ -187,9 +193,18 @@ impl PostgresStore {
         F: FnMut(&mut Transaction<'_, WorkingSet>) -> Result<O, StoreError> + Send + 'static,
         O: Send + 'static,
     {
+        self.write_sized(needs, 0, work).await
+    }
+
+    /// The same, of something that is so long.
+    async fn write_sized<O, F>(&self, needs: Vec<Need>, bytes: usize, work: F) -> Result<O, StoreError>
+    where
+        F: FnMut(&mut Transaction<'_, WorkingSet>) -> Result<O, StoreError> + Send + 'static,
+        O: Send + 'static,
+    {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
         let (job, answer) = Ask::new(work);
-        let write = Write { needs, job: Box::new(job) };
+        let write = Write { needs, bytes, job: Box::new(job) };
         queue.send(write).await.map_err(|_| StoreError::unavailable(WriterGone))?;
         // The writer ends once it has all there is of the queue.
         drop(queue);
@@ -222,7 +237,8 @@ impl Store for PostgresStore {
     async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError> {
         let identity = admission.claim().map(Need::Identity);
         let needs = [Need::Token(admission.token.digest())].into_iter().chain(identity).collect();
-        self.write(needs, move |transaction| transaction.admit(&admission)).await
+        let bytes = admission.task.input.len();
+        self.write_sized(needs, bytes, move |transaction| transaction.admit(&admission)).await
     }
 
     async fn execute(

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -38,6 +38,8 @@ use crate::{
 /// A write that waits, and what it will read.
 pub(super) struct Write {
     pub(super) needs: Vec<Need>,
+    /// How much it writes, about, where that may be much.
+    pub(super) bytes: usize,
     pub(super) job: Box<dyn Job<WorkingSet>>,
 }
 
@@ -68,6 +70,9 @@ pub(super) struct Writer {
     pub(super) lease_wanted: Arc<Notify>,
     pub(super) refusals: Arc<Refusals>,
     pub(super) max_batch: usize,
+    pub(super) max_bytes: usize,
+    /// How much a write of the last group read and wrote, about: as much is reckoned for each of the next one.
+    pub(super) usual_bytes: Arc<AtomicUsize>,
     pub(super) link: Option<Link>,
     pub(super) groups: i64,
     /// Ends the keeper: the lease is given up when there is nothing left to write.
@@ -111,16 +116,31 @@ struct Endless;
 impl Writer {
     /// Writes until every sender of the queue is gone and the queue is empty.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Write>) {
+        let mut waiting = Vec::with_capacity(self.max_batch);
         let mut batch = Vec::with_capacity(self.max_batch);
-        while queue.recv_many(&mut batch, self.max_batch).await > 0 {
-            self.carry_out(&mut batch).await;
+        while queue.recv_many(&mut waiting, self.max_batch).await > 0 {
+            while !waiting.is_empty() {
+                let group = self.fitting(&waiting);
+                batch.extend(waiting.drain(..group));
+                self.carry_out(&mut batch).await;
+            }
         }
         if self.refusals.has_counted() {
             let (job, _) = Ask::new(|transaction: &mut Transaction<'_, _>| transaction.close_refusals());
             // A failure is logged; there is nobody left to tell.
-            let _ = self.commit(&mut [Write { needs: Vec::new(), job: Box::new(job) }]).await;
+            let _ = self.commit(&mut [Write { needs: Vec::new(), bytes: 0, job: Box::new(job) }]).await;
         }
         drop(self.last);
+    }
+
+    /// How many of those that wait fit a group: one at least.
+    fn fitting(&self, waiting: &[Write]) -> usize {
+        let (mut bytes, usual) = (0, self.usual_bytes.load(Ordering::Relaxed));
+        let fits = |write: &&Write| {
+            bytes += write.bytes.max(usual);
+            bytes <= self.max_bytes
+        };
+        waiting.iter().take_while(fits).count().max(1)
     }
 
     async fn carry_out(&mut self, batch: &mut Vec<Write>) {
@@ -216,6 +236,7 @@ impl Writer {
         let server = self.server.load(Ordering::Acquire);
         let id = GroupId { server, group: self.groups + 1 };
         let (refusals, lease_wanted) = (Arc::clone(&self.refusals), Arc::clone(&self.lease_wanted));
+        let usual_bytes = Arc::clone(&self.usual_bytes);
         let link = self.link().await?;
         let mut needs: BTreeSet<Need> = batch.iter().flat_map(|write| write.needs.iter().cloned()).collect();
         let mut loaded = Arc::new(Loaded::default());
@@ -234,6 +255,8 @@ impl Writer {
             }
             let mut tables = WorkingSet::new(Arc::clone(&loaded));
             let outcome = run(batch, &mut tables, head, Arc::clone(&refusals));
+            let written: usize = batch.iter().map(|write| write.bytes).sum();
+            usual_bytes.store((loaded.input_bytes() + written) / batch.len().max(1), Ordering::Relaxed);
             if !tables.needs.is_empty() {
                 needs = std::mem::take(&mut tables.needs);
                 continue;

@@ -4,7 +4,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
 };
 
@@ -27,6 +27,7 @@ pub(super) enum Loss {
 pub(super) struct Proxy {
     port: u16,
     loss: Arc<AtomicU8>,
+    statements: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -34,18 +35,24 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let loss = Arc::new(AtomicU8::new(Loss::Nothing as u8));
-        let shared = Arc::clone(&loss);
+        let statements = Arc::new(AtomicUsize::new(0));
+        let (shared, counted) = (Arc::clone(&loss), Arc::clone(&statements));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (loss, server) = (Arc::clone(&shared), UnixStream::connect(&socket).await.unwrap());
-                tokio::spawn(carry(client, server, loss));
+                tokio::spawn(carry(client, server, loss, Arc::clone(&counted)));
             }
         });
-        Self { port, loss }
+        Self { port, loss, statements }
     }
 
     pub(super) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// How many statements were sent to the database.
+    pub(super) fn statements(&self) -> usize {
+        self.statements.load(Ordering::SeqCst)
     }
 
     pub(super) fn lose(&self, loss: Loss) {
@@ -57,6 +64,23 @@ impl Proxy {
     }
 }
 
+/// The statements that a client sends: each is bound, or a simple query. What is not whole yet is left.
+fn statements(bytes: &mut Vec<u8>, started: &mut bool) -> usize {
+    let mut found = 0;
+    loop {
+        // The first message has no kind.
+        let head = usize::from(*started);
+        let Some(length) = bytes.get(head..head + 4) else { return found };
+        let length = head + u32::from_be_bytes(length.try_into().unwrap()) as usize;
+        if bytes.len() < length {
+            return found;
+        }
+        found += usize::from(*started && matches!(bytes[0], b'B' | b'Q'));
+        *started = true;
+        bytes.drain(..length);
+    }
+}
+
 /// A simple query, and what answers it.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
 const COMMITTED: &[u8] = b"COMMIT\0";
@@ -65,13 +89,16 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
 }
 
-async fn carry(mut client: TcpStream, mut server: UnixStream, loss: Arc<AtomicU8>) {
+async fn carry(mut client: TcpStream, mut server: UnixStream, loss: Arc<AtomicU8>, counted: Arc<AtomicUsize>) {
+    let (mut sent, mut started) = (Vec::new(), false);
     let (mut up, mut down) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     loop {
         tokio::select! {
             read = client.read(&mut up) => {
                 let Ok(read @ 1..) = read else { return };
                 let bytes = &up[..read];
+                sent.extend_from_slice(bytes);
+                counted.fetch_add(statements(&mut sent, &mut started), Ordering::SeqCst);
                 let commit = find(bytes, COMMIT);
                 let take = |which: Loss| {
                     commit.is_some()

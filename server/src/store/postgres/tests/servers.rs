@@ -17,7 +17,7 @@ use crate::{
     approval::Approval,
     store::{
         Changes, NextDue, Revision, SharedStore, StoreError,
-        conformance::{changes, created, done, head, history, record, reject, seconds, task},
+        conformance::{changes, created, done, head, history, origin, record, reject, seconds, task},
         postgres::Options,
     },
 };
@@ -107,15 +107,112 @@ async fn a_notification_that_is_lost_delays_by_a_second() {
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs PostgreSQL"]
-async fn a_commit_whose_answer_is_lost_is_done_once() {
-    let database = Database::new(Options::default());
+/// A store whose way to the database is watched.
+async fn proxied(database: &Database, options: Options) -> (Proxy, SharedStore) {
     database.create().await;
     let folder = server().split_once("host=").unwrap().1.split('&').next().unwrap().to_owned();
     let proxy = Proxy::start(PathBuf::from(folder).join(".s.PGSQL.5432")).await;
     let url = format!("postgres://approve@127.0.0.1:{}/{}", proxy.port(), database.name);
-    let store: SharedStore = Arc::new(database.try_open(&url, Options::default()).await.unwrap());
+    let store = database.try_open(&url, options).await.unwrap();
+    (proxy, Arc::new(store))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn decisions_that_come_together_share_their_statements() {
+    const TOGETHER: u32 = 256;
+    let database = Database::new(Options::default());
+    let (proxy, store) = proxied(&database, Options::default()).await;
+    let approvals = join_all((0..TOGETHER).map(|number| created(&store, task(number)))).await;
+    let counted = |before: usize| f64::from(u32::try_from(proxy.statements() - before).unwrap());
+
+    let before = proxy.statements();
+    for approval in &approvals[..32] {
+        done(&store, approval, reject(), seconds(1)).await;
+    }
+    let alone = counted(before) / 32.0;
+    let before = proxy.statements();
+    join_all(approvals[32..].iter().map(|approval| done(&store, approval, reject(), seconds(1)))).await;
+    let together = counted(before) / f64::from(TOGETHER - 32);
+
+    println!("statements per decision: {alone:.1} alone, {together:.2} of {} at once", TOGETHER - 32);
+    // Begin, lock, slots, approval; change, events, counts, group, head, notification, commit. And a look a second.
+    assert!((8.0..=13.0).contains(&alone), "{alone}");
+    assert!(together < 1.0, "{together}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn a_group_is_bounded_by_its_bytes() {
+    const TOGETHER: u32 = 64;
+    let database = Database::new(Options::default());
+    let narrow = Options { batch_bytes: 64 << 10, ..Options::default() };
+    let (_proxy, store) = proxied(&database, narrow).await;
+    let client = database.client().await;
+    let groups = async || -> i64 { client.query_one("SELECT max(last_group) FROM groups", &[]).await.unwrap().get(0) };
+    let long = |number| {
+        let mut admission = task(number);
+        let text = format!("{{\"number\":{number},\"text\":\"{}\"}}", "x".repeat(32 << 10));
+        admission.task.input = text.as_str().into();
+        admission
+    };
+    let approvals = join_all((0..TOGETHER).map(|number| created(&store, long(number)))).await;
+    let admitted = groups().await;
+    assert!(admitted >= i64::from(TOGETHER / 2), "{admitted} groups for {TOGETHER} inputs of 32 KiB");
+    join_all(approvals.iter().map(|approval| done(&store, approval, reject(), seconds(1)))).await;
+    // Each reads an input, and how long those are is known from the groups before.
+    let decided = groups().await - admitted;
+    assert!(decided >= i64::from(TOGETHER / 4), "{decided} groups for {TOGETHER} decisions on such inputs");
+}
+
+/// A trigger that fails an insert of an event, one of so many, with this code.
+async fn failing(database: &Database, code: &str, one_of: u32) {
+    let client = database.client().await;
+    let trigger = format!(
+        "CREATE SEQUENCE IF NOT EXISTS tries;
+        CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('tries') % {one_of} = 0 THEN RAISE EXCEPTION 'injected' USING ERRCODE = '{code}'; END IF;
+            RETURN NULL;
+        END $$;
+        CREATE OR REPLACE TRIGGER fail BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION fail()"
+    );
+    client.batch_execute(&trigger).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn what_the_database_rolls_back_for_others_is_tried_again() {
+    let database = Database::new(Options::default());
+    let stores = stores(&database, &[Options::default(), Options::default()]).await;
+    // Serialization, deadlock, read-only after a failover, shutting down, out of memory.
+    for (number, code) in (0_u32..).zip(["40001", "40P01", "25006", "57P01", "53200"]) {
+        failing(&database, code, 3).await;
+        let decided = (0..8).map(|each| {
+            let store = &stores[each as usize % 2];
+            async move {
+                let approval = created(store, task(number * 8 + each)).await;
+                done(store, &approval, reject(), seconds(1)).await
+            }
+        });
+        let decided = soon(code, join_all(decided)).await;
+        assert_eq!(decided.len(), 8, "{code}");
+    }
+    // Each was asked in one event and decided in two, and none was written twice.
+    assert_eq!(record(&stores[0], 50).await.len(), 3 * 40);
+
+    // Where it does not help, whoever asks is told, and nothing is written.
+    let approval = created(&stores[0], task(1_000)).await;
+    failing(&database, "40001", 1).await;
+    let refused = stores[0].execute(&approval.id, reject(), origin(), seconds(1), None).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    assert_eq!(record(&stores[0], 50).await.len(), 3 * 40 + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn a_commit_whose_answer_is_lost_is_done_once() {
+    let database = Database::new(Options::default());
+    let (proxy, store) = proxied(&database, Options::default()).await;
     for (number, loss) in (0..).zip([Loss::Request, Loss::Answer, Loss::Request, Loss::Answer]) {
         // Carried out twice, it would be known the second time.
         proxy.lose(loss);
