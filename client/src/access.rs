@@ -46,7 +46,7 @@ impl Client {
     /// # Errors
     /// Only those that every call may have.
     pub async fn caller(&self) -> Result<GetCallerResponse, Error> {
-        self.unary(self.access(), GetCallerRequest {}, |mut service, request| async move {
+        self.unary(Self::access, GetCallerRequest {}, |mut service, request| async move {
             service.get_caller(request).await
         })
         .await
@@ -60,7 +60,7 @@ impl Client {
     /// [`InvalidField`](crate::Reason::InvalidField).
     pub async fn create_token(&self, create: CreateToken) -> Result<CreatedToken, Error> {
         let created =
-            self.unary(self.access(), create.0, |mut service, request| async move {
+            self.unary(Self::access, create.0, |mut service, request| async move {
                 service.create_api_token(request).await
             })
             .await?;
@@ -74,7 +74,7 @@ impl Client {
     /// Reason [`PermissionMissing`](crate::Reason::PermissionMissing).
     pub async fn tokens(&self) -> Result<Vec<ApiToken>, Error> {
         let listed = self
-            .unary(self.access(), ListApiTokensRequest {}, |mut service, request| async move {
+            .unary(Self::access, ListApiTokensRequest {}, |mut service, request| async move {
                 service.list_api_tokens(request).await
             })
             .await?;
@@ -88,13 +88,9 @@ impl Client {
     /// [`PermissionMissing`](crate::Reason::PermissionMissing).
     pub async fn revoke_token(&self, name: impl Into<String>) -> Result<ApiToken, Error> {
         let message = RevokeApiTokenRequest { name: name.into() };
-        self.unary(
-            self.access(),
-            message,
-            |mut service, request| async move { service.revoke_api_token(request).await },
-        )
-        .await?
-        .token
-        .ok_or(Error::Protocol { missing: "token" })
+        self.unary(Self::access, message, |mut service, request| async move { service.revoke_api_token(request).await })
+            .await?
+            .token
+            .ok_or(Error::Protocol { missing: "token" })
     }
 }

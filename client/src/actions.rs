@@ -123,7 +123,7 @@ impl Client {
     pub async fn withdraw(&self, withdraw: Withdraw) -> Result<Approval, Error> {
         let repeat = Repeat::by(withdraw.request_id());
         let timeout = self.config().request_timeout;
-        self.call(timeout, repeat, self.approvals(), withdraw.0, |mut service, request| async move {
+        self.call(timeout, repeat, Self::approvals, withdraw.0, |mut service, request| async move {
             service.withdraw_vote(request).await
         })
         .await?
@@ -142,7 +142,7 @@ impl Client {
             duration: duration.and_then(|duration| prost_types::Duration::try_from(duration).ok()),
         };
         self.unary(
-            self.approvals(),
+            Self::approvals,
             message,
             |mut service, request| async move { service.claim_approval(request).await },
         )
@@ -160,7 +160,7 @@ impl Client {
     pub async fn release(&self, approval_id: impl Into<String>) -> Result<Approval, Error> {
         let message = ReleaseApprovalRequest { approval_id: approval_id.into() };
         self.unary(
-            self.approvals(),
+            Self::approvals,
             message,
             |mut service, request| async move { service.release_approval(request).await },
         )
@@ -174,7 +174,7 @@ impl Client {
     /// # Errors
     /// Those of [`claim`](Self::claim), [`ReassignmentLoop`](crate::Reason::ReassignmentLoop).
     pub async fn reassign(&self, reassign: Reassign) -> Result<Approval, Error> {
-        self.unary(self.approvals(), reassign.0, |mut service, request| async move {
+        self.unary(Self::approvals, reassign.0, |mut service, request| async move {
             service.reassign_approval(request).await
         })
         .await?
@@ -191,7 +191,7 @@ impl Client {
     pub async fn cancel(&self, cancel: Cancel) -> Result<Approval, Error> {
         let repeat = Repeat::by(cancel.request_id());
         let timeout = self.config().request_timeout;
-        self.call(timeout, repeat, self.approvals(), cancel.0, |mut service, request| async move {
+        self.call(timeout, repeat, Self::approvals, cancel.0, |mut service, request| async move {
             service.cancel_approval(request).await
         })
         .await?
@@ -205,7 +205,7 @@ impl Client {
     /// Reasons [`ApprovalNotFound`](crate::Reason::ApprovalNotFound),
     /// [`AlreadyDecided`](crate::Reason::AlreadyDecided), [`InvalidField`](crate::Reason::InvalidField).
     pub async fn hold(&self, hold: Hold) -> Result<Approval, Error> {
-        self.unary(self.approvals(), hold.0, |mut service, request| async move { service.hold_approval(request).await })
+        self.unary(Self::approvals, hold.0, |mut service, request| async move { service.hold_approval(request).await })
             .await?
             .approval
             .ok_or(NO_APPROVAL)
@@ -219,7 +219,7 @@ impl Client {
     pub async fn resume(&self, approval_id: impl Into<String>) -> Result<Approval, Error> {
         let message = ResumeApprovalRequest { approval_id: approval_id.into() };
         self.unary(
-            self.approvals(),
+            Self::approvals,
             message,
             |mut service, request| async move { service.resume_approval(request).await },
         )

@@ -11,7 +11,7 @@ impl Client {
     /// [`InvalidField`](crate::Reason::InvalidField).
     pub async fn get(&self, approval_id: impl Into<String>) -> Result<Approval, Error> {
         let message = GetApprovalRequest { approval_id: approval_id.into() };
-        self.unary(self.approvals(), message, |mut service, request| async move { service.get_approval(request).await })
+        self.unary(Self::approvals, message, |mut service, request| async move { service.get_approval(request).await })
             .await?
             .approval
             .ok_or(Error::Protocol { missing: "approval" })
@@ -24,7 +24,7 @@ impl Client {
     pub async fn list(&self, list: List) -> Result<Page, Error> {
         let message = ListApprovalsRequest::from(list);
         let page =
-            self.unary(self.approvals(), message, |mut service, request| async move {
+            self.unary(Self::approvals, message, |mut service, request| async move {
                 service.list_approvals(request).await
             })
             .await?;
@@ -68,7 +68,7 @@ impl Client {
         let message = DecideRequest::from(decide);
         let repeat = Repeat::by(&message.request_id);
         let decided = self
-            .call(self.config().request_timeout, repeat, self.approvals(), message, |mut service, request| async move {
+            .call(self.config().request_timeout, repeat, Self::approvals, message, |mut service, request| async move {
                 service.decide(request).await
             })
             .await?;
@@ -79,6 +79,9 @@ impl Client {
     /// Watches pending approvals: a snapshot, [`Synced`](crate::WatchEvent::Synced), then every change. The stream
     /// reconnects and resumes by itself, and ends only after an error that trying again would not mend. It connects
     /// when it is first polled.
+    ///
+    /// What is not read waits: up to 1 MiB of it in this process, the rest at the server. Clones share a connection,
+    /// which takes 8 MiB that nobody read: where that many streams may stall at once, give each a client of its own.
     pub fn watch(&self, watch: Watch) -> WatchStream {
         WatchStream::new(self.clone(), watch)
     }

@@ -37,9 +37,9 @@ impl Repeat {
 
 impl Client {
     /// Makes one call within the request timeout.
-    pub(crate) async fn unary<S: Clone, M: Clone, R, F>(
+    pub(crate) async fn unary<S, M: Clone, R, F>(
         &self,
-        service: S,
+        service: impl Fn(&Self) -> S,
         message: M,
         send: impl Fn(S, Request<M>) -> F,
     ) -> Result<R, Error>
@@ -50,11 +50,11 @@ impl Client {
     }
 
     /// Makes one call, with all its repetitions within the timeout, which the server is told.
-    pub(crate) async fn call<S: Clone, M: Clone, R, F>(
+    pub(crate) async fn call<S, M: Clone, R, F>(
         &self,
         timeout: Duration,
         repeat: Repeat,
-        service: S,
+        service: impl Fn(&Self) -> S,
         message: M,
         send: impl Fn(S, Request<M>) -> F,
     ) -> Result<R, Error>
@@ -85,10 +85,10 @@ impl Client {
     }
 
     /// Opens a stream that has no end. `patience` is how long the caller will wait for it.
-    pub(crate) async fn open<S: Clone, M: Clone, R, F>(
+    pub(crate) async fn open<S, M: Clone, R, F>(
         &self,
         patience: Duration,
-        service: S,
+        service: impl Fn(&Self) -> S,
         message: M,
         send: impl Fn(S, Request<M>) -> F,
     ) -> Result<R, Error>
@@ -100,11 +100,11 @@ impl Client {
 
     /// Sends with the caller's credentials; where the server does not take them and there are others, once more with
     /// those.
-    async fn authorized<S: Clone, M: Clone, R, F>(
+    async fn authorized<S, M: Clone, R, F>(
         &self,
         timeout: Duration,
         deadline: Option<Instant>,
-        service: &S,
+        service: &impl Fn(&Self) -> S,
         message: &M,
         send: &impl Fn(S, Request<M>) -> F,
     ) -> Result<R, Error>
@@ -119,7 +119,7 @@ impl Client {
                 request.set_timeout(deadline.saturating_duration_since(Instant::now()));
             }
             self.identity().put_on(&mut request, token.as_ref())?;
-            let error = match send(service.clone(), request).await {
+            let error = match send(service(self), request).await {
                 Ok(response) => return Ok(response.into_inner()),
                 Err(status) => self.error(status, timeout),
             };

@@ -8,6 +8,11 @@ use crate::{
     credentials::{Identity, OnBehalfOf, is_loopback},
 };
 
+/// What may be on its way to a stream, and to all of a connection: a snapshot then need not wait for the other side at
+/// every 64 KiB, and streams that nobody reads leave room for the others.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
 /// Which server to talk to, as whom, and with what patience.
 ///
 /// ```
@@ -130,6 +135,8 @@ impl Config {
             .map_err(|_| Error::config(format!("user agent {:?}: not ASCII", self.user_agent)))?
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keep_alive_interval(self.keepalive_interval)
             .keep_alive_timeout(self.keepalive_timeout);
         if tls { self.tls.clone().unwrap_or_default().apply(endpoint) } else { Ok(endpoint) }

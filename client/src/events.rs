@@ -112,7 +112,7 @@ impl Client {
     /// [`PageTokenInvalid`](crate::Reason::PageTokenInvalid).
     pub async fn events(&self, events: Events) -> Result<EventsPage, Error> {
         let page = self
-            .unary(self.audit(), events.0, |mut service, request| async move { service.list_events(request).await })
+            .unary(Self::audit, events.0, |mut service, request| async move { service.list_events(request).await })
             .await?;
         Ok(EventsPage { events: page.events, next: Some(page.next_page_token).filter(|token| !token.is_empty()) })
     }
@@ -146,7 +146,7 @@ impl Client {
         let client = self.clone();
         let timeout = client.config().request_timeout;
         let opened = stream::once(async move {
-            let responses = client.open(timeout, client.audit(), export.0, |mut service, request| async move {
+            let responses = client.open(timeout, Self::audit, export.0, |mut service, request| async move {
                 service.export_events(request).await
             });
             let responses = match tokio::time::timeout(timeout, responses).await {
@@ -171,7 +171,7 @@ impl Client {
     /// # Errors
     /// Reason [`PermissionMissing`](crate::Reason::PermissionMissing).
     pub async fn audit_head(&self) -> Result<AuditHead, Error> {
-        self.unary(self.audit(), GetAuditHeadRequest {}, |mut service, request| async move {
+        self.unary(Self::audit, GetAuditHeadRequest {}, |mut service, request| async move {
             service.get_audit_head(request).await
         })
         .await?

@@ -13,7 +13,7 @@ impl Client {
     pub async fn explain(&self, approval_id: impl Into<String>, person: Option<Person>) -> Result<Explanation, Error> {
         let message = ExplainApprovalRequest { approval_id: approval_id.into(), person };
         self.unary(
-            self.approvals(),
+            Self::approvals,
             message,
             |mut service, request| async move { service.explain_approval(request).await },
         )
@@ -34,7 +34,7 @@ impl Client {
         person: Option<Person>,
     ) -> Result<CheckRuleResponse, Error> {
         let message = CheckRuleRequest { rule: Some(rule), requester: requester.into(), person };
-        self.unary(self.approvals(), message, |mut service, request| async move { service.check_rule(request).await })
+        self.unary(Self::approvals, message, |mut service, request| async move { service.check_rule(request).await })
             .await
     }
 }

@@ -100,7 +100,7 @@ impl Client {
         let message = PlanWorkflowRequest { spec: Some(spec) };
         let timeout = self.config().provisioning_timeout;
         let response = self
-            .call(timeout, Repeat::Safe, self.workflows(), message, |mut service, request| async move {
+            .call(timeout, Repeat::Safe, Self::workflows, message, |mut service, request| async move {
                 service.plan_workflow(request).await
             })
             .await?;
@@ -115,7 +115,7 @@ impl Client {
     pub async fn export_workflow(&self, what: Exported, format: ExportFormat) -> Result<ExportWorkflowResponse, Error> {
         let message = ExportWorkflowRequest { workflow: Some(what), format: format.into() };
         let timeout = self.config().request_timeout;
-        self.call(timeout, Repeat::Safe, self.workflows(), message, |mut service, request| async move {
+        self.call(timeout, Repeat::Safe, Self::workflows, message, |mut service, request| async move {
             service.export_workflow(request).await
         })
         .await
@@ -128,7 +128,7 @@ impl Client {
     /// [`InvalidDefinition`](crate::Reason::InvalidDefinition), and those of AWS.
     pub async fn attach_workflow(&self, request: AttachWorkflowRequest) -> Result<AttachWorkflowResponse, Error> {
         let timeout = self.config().provisioning_timeout;
-        self.call(timeout, Repeat::Safe, self.workflows(), request, |mut service, request| async move {
+        self.call(timeout, Repeat::Safe, Self::workflows, request, |mut service, request| async move {
             service.attach_workflow(request).await
         })
         .await
@@ -142,7 +142,7 @@ impl Client {
         let message = GetWorkflowDriftRequest { name: name.into() };
         let timeout = self.config().provisioning_timeout;
         let response = self
-            .call(timeout, Repeat::Safe, self.workflows(), message, |mut service, request| async move {
+            .call(timeout, Repeat::Safe, Self::workflows, message, |mut service, request| async move {
                 service.get_workflow_drift(request).await
             })
             .await?;
@@ -175,7 +175,7 @@ impl Client {
         let opened = stream::once(async move {
             let deadline = Instant::now() + timeout;
             let responses = client
-                .call(timeout, Repeat::Untouched, client.workflows(), message, |mut service, request| async move {
+                .call(timeout, Repeat::Untouched, Self::workflows, message, |mut service, request| async move {
                     service.apply_workflow(request).await
                 })
                 .await?;
@@ -190,7 +190,7 @@ impl Client {
     /// As above.
     pub async fn get_workflow(&self, name: impl Into<String>) -> Result<Workflow, Error> {
         let message = GetWorkflowRequest { name: name.into() };
-        self.unary(self.workflows(), message, |mut service, request| async move { service.get_workflow(request).await })
+        self.unary(Self::workflows, message, |mut service, request| async move { service.get_workflow(request).await })
             .await?
             .workflow
             .ok_or(Error::Protocol { missing: "workflow" })
@@ -202,7 +202,7 @@ impl Client {
     /// Only those that every call may have.
     pub async fn list_workflows(&self) -> Result<Vec<Workflow>, Error> {
         let response = self
-            .unary(self.workflows(), ListWorkflowsRequest {}, |mut service, request| async move {
+            .unary(Self::workflows, ListWorkflowsRequest {}, |mut service, request| async move {
                 service.list_workflows(request).await
             })
             .await?;
@@ -233,7 +233,7 @@ impl Client {
         let message = DestroyWorkflowRequest { workflow: Some(what), force };
         let timeout = self.config().provisioning_timeout;
         let response = self
-            .call(timeout, Repeat::Untouched, self.workflows(), message, |mut service, request| async move {
+            .call(timeout, Repeat::Untouched, Self::workflows, message, |mut service, request| async move {
                 service.destroy_workflow(request).await
             })
             .await?;
@@ -248,7 +248,7 @@ impl Client {
     /// [`InvalidField`](crate::Reason::InvalidField).
     pub async fn start_execution(&self, start: StartExecution) -> Result<StartExecutionResponse, Error> {
         self.unary(
-            self.workflows(),
+            Self::workflows,
             start.0,
             |mut service, request| async move { service.start_execution(request).await },
         )
@@ -267,14 +267,10 @@ impl Client {
         workflow: impl Into<String>,
     ) -> Result<Execution, Error> {
         let message = GetExecutionRequest { execution: execution.into(), workflow: workflow.into() };
-        self.unary(
-            self.workflows(),
-            message,
-            |mut service, request| async move { service.get_execution(request).await },
-        )
-        .await?
-        .execution
-        .ok_or(Error::Protocol { missing: "execution" })
+        self.unary(Self::workflows, message, |mut service, request| async move { service.get_execution(request).await })
+            .await?
+            .execution
+            .ok_or(Error::Protocol { missing: "execution" })
     }
 }
 

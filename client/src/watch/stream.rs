@@ -55,7 +55,7 @@ impl WatchStream {
         let (client, silence) = (self.client.clone(), self.watch.silence());
         let opening = async move {
             client
-                .open(silence, client.approvals(), request, |mut service, request| async move {
+                .open(silence, Client::approvals, request, |mut service, request| async move {
                     service.stream_pending_approvals(request).await
                 })
                 .await
@@ -105,8 +105,13 @@ impl Stream for WatchStream {
                 State::Open(responses, silent) => match Pin::new(&mut **responses).poll_next(cx) {
                     Poll::Ready(Some(Ok(message))) => {
                         silent.restart();
-                        this.events.extend(this.session.message(message));
-                        continue;
+                        let mut events = this.session.message(message);
+                        let first = events.next();
+                        this.events.extend(events);
+                        match first {
+                            Some(event) => return Poll::Ready(Some(Ok(event))),
+                            None => continue,
+                        }
                     }
                     Poll::Ready(Some(Err(status))) => this.client.error(status, silence),
                     Poll::Ready(None) => session::ended(),
@@ -129,25 +134,26 @@ impl Stream for WatchStream {
 /// Notices that nothing has come for too long.
 struct Silence {
     limit: Duration,
-    heard: Instant,
+    /// Since when nothing has come; `None`: not looked at since the last message.
+    since: Option<Instant>,
     /// Set anew when it is over, and not with each message: those come by the hundred thousand.
     sleep: Pin<Box<Sleep>>,
 }
 
 impl Silence {
     fn new(limit: Duration) -> Self {
-        let heard = Instant::now();
-        Self { limit, heard, sleep: Box::pin(tokio::time::sleep_until(heard + limit)) }
+        let now = Instant::now();
+        Self { limit, since: Some(now), sleep: Box::pin(tokio::time::sleep_until(now + limit)) }
     }
 
     fn restart(&mut self) {
-        self.heard = Instant::now();
+        self.since = None;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        let end = *self.since.get_or_insert_with(Instant::now) + self.limit;
         loop {
             ready!(self.sleep.as_mut().poll(cx));
-            let end = self.heard + self.limit;
             if end <= self.sleep.deadline() {
                 return Poll::Ready(Error::Timeout { after: self.limit });
             }
