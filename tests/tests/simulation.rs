@@ -26,6 +26,16 @@ fn what_was_acknowledged_holds_and_nobody_is_asked_twice_second_half() {
 }
 
 #[test]
+fn what_several_servers_acknowledge_holds_and_each_answers_only_under_its_lease() {
+    hold(0..60, Options::several());
+}
+
+#[test]
+fn on_a_calm_day_several_servers_keep_every_heartbeat() {
+    hold(0..15, Options { servers: 3, ..Options::calm() });
+}
+
+#[test]
 fn on_a_calm_day_no_heartbeat_is_late() {
     hold(0..30, Options::calm());
 }
@@ -41,5 +51,7 @@ fn the_same_seed_gives_the_same_log() {
         let (first, second) = (sim::run(seed, Options::default()), sim::run(seed, Options::default()));
         assert!(first.log.len() > 50);
         assert_eq!(first.log, second.log, "seed {seed}");
+        let (first, second) = (sim::run(seed, Options::several()), sim::run(seed, Options::several()));
+        assert_eq!(first.log, second.log, "seed {seed} of several servers");
     }
 }

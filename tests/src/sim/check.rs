@@ -36,7 +36,7 @@ pub(super) async fn check(
     let calm = options.faults.is_none() && !options.outages && !options.kills;
     let prompt = options.faults.is_none() && !options.outages;
     let approvals = machine.all_approvals(power).await;
-    let mut wrong = Vec::new();
+    let mut wrong = network.wrong();
     for execution in started {
         let own: Vec<_> = approvals
             .iter()
@@ -45,7 +45,7 @@ pub(super) async fn check(
         check_execution(aws, execution, &own, calm, &mut wrong);
     }
     if calm {
-        polls_follow_demand(aws, &mut wrong).await;
+        polls_follow_demand(aws, power.places(), &mut wrong).await;
     }
     once_asked(&approvals, &mut wrong);
     answers_agree(network, &approvals, &mut wrong);
@@ -114,8 +114,8 @@ fn check_execution(aws: &Aws, execution: &Started, own: &[&Arc<Approval>], calm:
 }
 
 /// Each activity has its fewest polls once there is nothing to do, had more while there was, and never too many.
-async fn polls_follow_demand(aws: &Aws, wrong: &mut Vec<String>) {
-    let activities = Kind::ALL.len();
+async fn polls_follow_demand(aws: &Aws, servers: usize, wrong: &mut Vec<String>) {
+    let activities = Kind::ALL.len() * servers;
     // One that has just ended is about to be opened again.
     for _ in 0..20 {
         let (most, now) = aws.polls();

@@ -5,6 +5,7 @@ mod aws;
 mod check;
 mod clock;
 mod definitions;
+mod leases;
 mod life;
 mod people;
 mod port;
@@ -34,6 +35,8 @@ use self::{
 /// How rough a simulation is.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
+    /// Servers that share a store.
+    pub servers: usize,
     /// Executions that are started.
     pub executions: usize,
     /// Virtual seconds of disorder; after them everything heals, and what is pending is decided.
@@ -49,11 +52,17 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let faults = Faults { throttled: 0.03, lost_before: 0.03, lost_after: 0.05, slow: 0.1 };
-        Self { executions: 20, seconds: 1_800, faults, kills: true, outages: true }
+        Self { servers: 1, executions: 20, seconds: 1_800, faults, kills: true, outages: true }
     }
 }
 
 impl Options {
+    /// Several servers, each of which may also be paused and cut off.
+    #[must_use]
+    pub fn several() -> Self {
+        Self { servers: 3, ..Self::default() }
+    }
+
     /// Nothing goes wrong.
     #[must_use]
     pub fn calm() -> Self {
@@ -103,13 +112,15 @@ async fn simulate(seed: u64, options: Options) -> Report {
     let network = Arc::new(Network::new(Arc::clone(&aws), time, random.random(), options.faults));
     let machine = Machine::new(Arc::clone(&network), time, random.random());
     let workflows = provision(&aws, &machine, time).await;
-    let power = Arc::new(Power::default());
+    let power = Arc::new(Power::new(options.servers));
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let aws_runs = tokio::spawn({
         let aws = Arc::clone(&aws);
         async move { aws.run().await }
     });
-    machine.boot(&power).await;
+    for at in 0..options.servers {
+        machine.boot(&power, at).await;
+    }
     let mut people: Vec<_> = (0..4)
         .map(|number| {
             let people =
@@ -135,7 +146,7 @@ async fn simulate(seed: u64, options: Options) -> Report {
     let ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
     counts.insert("decisions acknowledged", u64::try_from(ledger.acknowledged.len()).unwrap_or(0));
     counts.insert("executions", u64::try_from(started.len()).unwrap_or(0));
-    power.off();
+    power.all_off();
     Report { log: network.log(), violations, counts }
 }
 
@@ -192,27 +203,43 @@ async fn disorder(
     let end = tokio::time::Instant::now() + Duration::from_secs(options.seconds);
     while tokio::time::Instant::now() < end || started.len() < options.executions {
         tokio::time::sleep(Duration::from_millis(random.random_range(1..30_000))).await;
+        let at = if power.places() > 1 { random.random_range(0..power.places()) } else { 0 };
+        let server = power.at(at);
         match random.random_range(0..10) {
             0 if options.kills => {
                 count("killed");
-                machine.kill(power, random).await;
+                machine.kill(power, at, random).await;
                 let down = if options.outages { random.random_range(0..150) } else { random.random_range(0..3) };
                 tokio::time::sleep(Duration::from_secs(down)).await;
-                machine.boot(power).await;
+                machine.boot(power, at).await;
             }
             1 if options.outages => {
                 count("store away");
                 machine.network().note("store away");
-                power.set_store_away(true);
+                server.iter().for_each(|server| server.store.set_away(true));
                 tokio::time::sleep(Duration::from_secs(random.random_range(1..100))).await;
-                power.set_store_away(false);
+                server.iter().for_each(|server| server.store.set_away(false));
                 machine.network().note("store back");
             }
             4 if options.outages => {
                 count("store stalled");
-                power.set_store_stalled(true);
+                server.iter().for_each(|server| server.store.set_stalled(true));
                 tokio::time::sleep(Duration::from_secs(random.random_range(1..40))).await;
-                power.set_store_stalled(false);
+                server.iter().for_each(|server| server.store.set_stalled(false));
+            }
+            5 if options.outages && options.servers > 1 => {
+                count("paused");
+                machine.network().note(format!("paused {at}"));
+                server.iter().for_each(|server| server.life.set_paused(true));
+                tokio::time::sleep(Duration::from_secs(random.random_range(1..60))).await;
+                server.iter().for_each(|server| server.life.set_paused(false));
+                machine.network().note(format!("goes on {at}"));
+            }
+            6 if options.outages && options.servers > 1 => {
+                count("cut off");
+                server.iter().for_each(|server| server.life.set_cut(true));
+                tokio::time::sleep(Duration::from_secs(random.random_range(1..60))).await;
+                server.iter().for_each(|server| server.life.set_cut(false));
             }
             2 if options.outages => {
                 count("network down");
@@ -265,10 +292,12 @@ fn status(aws: &Aws, started: &Started) -> ExecutionStatus {
 async fn heal(machine: &Machine, power: &Power) {
     machine.network().set_down(false);
     machine.network().set_faults(Faults::NONE);
-    power.set_store_away(false);
     machine.network().note("healed");
-    if !power.is_on() {
-        machine.boot(power).await;
+    for at in 0..power.places() {
+        match power.at(at) {
+            Some(server) => server.store.set_away(false),
+            None => machine.boot(power, at).await,
+        }
     }
 }
 

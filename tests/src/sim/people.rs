@@ -84,8 +84,8 @@ impl People {
     }
 
     /// The deadline that is next, of those who are left to the last moment, if it is near.
-    async fn next_deadline(&self) -> Option<(ApprovalId, jiff::Timestamp)> {
-        let running = self.power.running()?;
+    async fn next_deadline(&mut self) -> Option<(ApprovalId, jiff::Timestamp)> {
+        let running = self.power.any(&mut self.random)?;
         let filter = Filter { workflow: Some(Kind::Late.name().to_owned()), ..Filter::default() };
         let page = patiently(running.store.list(pending(filter))).await?.ok()?;
         let near = self.network.now() + jiff::SignedDuration::from_secs(10);
@@ -94,7 +94,7 @@ impl People {
     }
 
     async fn look(&mut self) -> Option<Arc<Approval>> {
-        let running = self.power.running()?;
+        let running = self.power.any(&mut self.random)?;
         let mut page = patiently(running.store.list(pending(Filter::default()))).await?.ok()?;
         page.approvals.retain(|one| one.request.source.workflow != Kind::Late.name());
         let which = self.random.random_range(0..page.approvals.len().max(1));
@@ -106,7 +106,7 @@ impl People {
         let key =
             RequestKey { caller: self.name.clone(), id: format!("request-{}", self.requests), fingerprint: [0; 32] };
         for _ in 0..20 {
-            if let Some(running) = self.power.running()
+            if let Some(running) = self.power.any(&mut self.random)
                 && let Some(executed) = self.ask(&running, id, choice, key.clone()).await
             {
                 return self.told(id, choice, &executed);

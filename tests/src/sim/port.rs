@@ -10,10 +10,12 @@ use approve_server::{
     stepfunctions::{
         ActivityTask, CallError, Execution, ExecutionStatus, Failure, HistoryEvent, StartedExecution, StepFunctions,
     },
+    store::Standing,
 };
 use async_trait::async_trait;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use sfn_local::engine::{self, ApiError, EventDetail, StartExecution};
+use tokio::sync::watch;
 
 use super::{aws::Aws, clock::Time, life::Life};
 
@@ -55,6 +57,7 @@ struct State {
     injected: BTreeMap<&'static str, u64>,
     answers: Vec<Sent>,
     log: Vec<String>,
+    wrong: Vec<String>,
 }
 
 /// An answer that arrived at Step Functions and was accepted.
@@ -79,8 +82,15 @@ impl Network {
     #[must_use]
     pub(super) fn new(aws: Arc<Aws>, time: Time, seed: u64, faults: Faults) -> Self {
         let random = StdRng::seed_from_u64(seed);
-        let state =
-            State { random, faults, down: false, injected: BTreeMap::new(), answers: Vec::new(), log: Vec::new() };
+        let state = State {
+            random,
+            faults,
+            down: false,
+            injected: BTreeMap::new(),
+            answers: Vec::new(),
+            log: Vec::new(),
+            wrong: Vec::new(),
+        };
         Self { aws, time, state: Mutex::new(state) }
     }
 
@@ -114,6 +124,12 @@ impl Network {
     #[must_use]
     pub(super) fn log(&self) -> Vec<String> {
         self.state().log.clone()
+    }
+
+    /// What a server must not do.
+    #[must_use]
+    pub(super) fn wrong(&self) -> Vec<String> {
+        self.state().wrong.clone()
     }
 
     /// The time.
@@ -163,16 +179,30 @@ pub(super) struct Port {
     pub(super) network: Arc<Network>,
     /// The server's life.
     pub(super) life: Life,
+    /// How its store stands.
+    pub(super) standing: watch::Receiver<Standing>,
 }
 
 impl Port {
+    async fn fault(&self) -> Option<Fault> {
+        let fault = self.network.disturb().await;
+        if self.life.is_cut() { Some(Fault::LostBefore) } else { fault }
+    }
+
+    /// Answers are given by whoever has a lease, by its own clock.
+    fn may_answer(&self) {
+        if !self.standing.borrow().may_act() {
+            self.network.state().wrong.push("a server answered that has no lease".to_owned());
+        }
+    }
+
     /// One call: disturbed, unless the server is dead, carried out, and perhaps not answered.
     async fn call<T>(
         &self,
         operation: &'static str,
         act: impl FnOnce(&Aws) -> Result<T, ApiError>,
     ) -> Result<T, CallError> {
-        let fault = self.network.disturb().await;
+        let fault = self.fault().await;
         self.life.check().await;
         let answer = match fault {
             Some(Fault::Throttled) => return Err(failed(operation, Failure::Throttled, "ThrottlingException")),
@@ -219,7 +249,7 @@ impl StepFunctions for Port {
         worker_name: &str,
     ) -> Result<Option<ActivityTask>, CallError> {
         let operation = "GetActivityTask";
-        let fault = self.network.disturb().await;
+        let fault = self.fault().await;
         self.life.check().await;
         match fault {
             Some(Fault::Throttled) => return Err(failed(operation, Failure::Throttled, "ThrottlingException")),
@@ -249,6 +279,7 @@ impl StepFunctions for Port {
     }
 
     async fn send_task_success(&self, token: &TaskToken, output: &str) -> Result<(), CallError> {
+        self.may_answer();
         self.call("SendTaskSuccess", |aws| {
             let answer = aws.call(|engine, now| engine.send_task_success(token.reveal(), output, now));
             answer.map(|()| self.sent(token, output, true))
@@ -257,6 +288,7 @@ impl StepFunctions for Port {
     }
 
     async fn send_task_failure(&self, token: &TaskToken, error: &str, cause: &str) -> Result<(), CallError> {
+        self.may_answer();
         self.call("SendTaskFailure", |aws| {
             let answer =
                 aws.call(|engine, now| engine.send_task_failure(token.reveal(), Some(error), Some(cause), now));

@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -23,6 +23,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
     clock::{ServerClock, Time},
+    leases::{Leases, Member},
     life::Life,
     port::{Network, Port},
     store::{Die, FragileStore},
@@ -49,47 +50,61 @@ pub(super) struct Running {
     pub(super) store: Arc<FragileStore>,
     /// To tell it of decisions.
     pub(super) worker: WorkerHandle,
-    life: Life,
+    /// Whether it goes on.
+    pub(super) life: Life,
 }
 
-/// Which server runs, if one does.
-#[derive(Default)]
-pub(super) struct Power(Mutex<Option<Running>>);
+/// Which servers run.
+pub(super) struct Power(Vec<Mutex<Option<Running>>>);
 
 impl Power {
-    /// The server that runs.
+    /// So many, none of which runs.
+    #[must_use]
+    pub(super) fn new(servers: usize) -> Self {
+        Self((0..servers).map(|_| Mutex::default()).collect())
+    }
+
+    /// How many there may be.
+    #[must_use]
+    pub(super) fn places(&self) -> usize {
+        self.0.len()
+    }
+
+    fn place(&self, at: usize) -> MutexGuard<'_, Option<Running>> {
+        self.0[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server of a place, if it runs.
+    #[must_use]
+    pub(super) fn at(&self, at: usize) -> Option<Running> {
+        self.place(at).clone().filter(|running| running.life.goes_on())
+    }
+
+    /// A server that runs.
     #[must_use]
     pub(super) fn running(&self) -> Option<Running> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|running| running.life.goes_on())
+        (0..self.places()).find_map(|at| self.at(at))
     }
 
-    /// Whether one runs.
+    /// The one of them that somebody reaches.
     #[must_use]
-    pub(super) fn is_on(&self) -> bool {
-        self.running().is_some()
+    pub(super) fn any(&self, random: &mut StdRng) -> Option<Running> {
+        let at = if self.places() > 1 { random.random_range(0..self.places()) } else { 0 };
+        self.at(at)
     }
 
-    /// Ends it at once.
-    pub(super) fn off(&self) {
-        if let Some(running) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    /// Ends one at once.
+    pub(super) fn off(&self, at: usize) {
+        if let Some(running) = self.place(at).take() {
             running.life.end();
             // Nobody else holds it: its folder is free for the next one.
             drop(running.store.take());
         }
     }
 
-    /// Its store can't be reached, or can be again.
-    pub(super) fn set_store_away(&self, away: bool) {
-        if let Some(running) = self.running() {
-            running.store.set_away(away);
-        }
-    }
-
-    /// Its store answers nothing, or answers again.
-    pub(super) fn set_store_stalled(&self, stalled: bool) {
-        if let Some(running) = self.running() {
-            running.store.set_stalled(stalled);
-        }
+    /// Ends them all.
+    pub(super) fn all_off(&self) {
+        (0..self.places()).for_each(|at| self.off(at));
     }
 }
 
@@ -100,6 +115,9 @@ pub(super) struct Machine {
     time: Time,
     seed: u64,
     boots: AtomicU64,
+    /// Of several servers, and what they share.
+    leases: Arc<Leases>,
+    shared: Mutex<Option<SharedStore>>,
 }
 
 impl Machine {
@@ -108,7 +126,15 @@ impl Machine {
     pub(super) fn new(network: Arc<Network>, time: Time, seed: u64) -> Self {
         let shared_memory = PathBuf::from("/dev/shm");
         let folder = if shared_memory.is_dir() { tempfile::tempdir_in(shared_memory) } else { tempfile::tempdir() };
-        Self { folder: folder.expect("a folder"), network, time, seed, boots: AtomicU64::new(0) }
+        Self {
+            folder: folder.expect("a folder"),
+            network,
+            time,
+            seed,
+            boots: AtomicU64::new(0),
+            leases: Arc::default(),
+            shared: Mutex::default(),
+        }
     }
 
     /// The network.
@@ -129,18 +155,31 @@ impl Machine {
         store.close().await.expect("it closes");
     }
 
-    /// Starts the server.
-    pub(super) async fn boot(&self, power: &Power) {
-        power.off();
+    /// The store of several servers, which outlives each of them.
+    fn shared(&self) -> SharedStore {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(shared.get_or_insert_with(|| self.open()))
+    }
+
+    /// Starts the server of a place.
+    pub(super) async fn boot(&self, power: &Power, at: usize) {
+        power.off(at);
         let boot = self.boots.fetch_add(1, Ordering::SeqCst);
         self.network.note(format!("boot {boot}"));
         let life = Life::default();
-        let store = Arc::new(FragileStore::new(self.open(), life.clone(), self.seed ^ boot));
+        let several = power.places() > 1;
+        let member = several.then(|| Arc::new(Member::new(Arc::clone(&self.leases))));
+        let inner = if several { self.shared() } else { self.open() };
+        let store = Arc::new(FragileStore::new(inner, member.clone(), life.clone(), self.seed ^ boot));
+        if let Some(member) = member {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.keep_up(&member).await });
+        }
         let shared: SharedStore = Arc::clone(&store) as SharedStore;
         let workflows = Arc::new(Workflows::load(&shared).await.expect("workflows are read"));
         let worker = Worker::start(
             shared,
-            Arc::new(Port { network: Arc::clone(&self.network), life: life.clone() }),
+            Arc::new(Port { network: Arc::clone(&self.network), life: life.clone(), standing: store.standing() }),
             Arc::new(ServerClock { time: self.time, life: life.clone() }),
             Arc::new(Seeded(Mutex::new(StdRng::seed_from_u64(self.seed ^ boot)))),
             workflows,
@@ -156,12 +195,12 @@ impl Machine {
             },
         );
         let running = Running { store, worker: worker.handle(), life };
-        *power.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        *power.place(at) = Some(running);
     }
 
     /// Kills the server: now, or around its next write.
-    pub(super) async fn kill(&self, power: &Power, random: &mut StdRng) {
-        let Some(running) = power.running() else { return };
+    pub(super) async fn kill(&self, power: &Power, at: usize, random: &mut StdRng) {
+        let Some(running) = power.at(at) else { return };
         let how = match random.random_range(0..3) {
             0 => None,
             1 => Some(Die::BeforeCommit),
@@ -177,7 +216,7 @@ impl Machine {
             }
         }
         self.network.note(format!("kill {how:?}"));
-        power.off();
+        power.off(at);
     }
 
     /// Everything that is stored.

@@ -1,9 +1,12 @@
 //! One server's store, with everything that goes wrong on the way to it: away or stalled for a while, dead before a
 //! commit, dead after it.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use approve_server::{
@@ -20,13 +23,15 @@ use jiff::Timestamp;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::sync::watch;
 
-use super::life::Life;
+use super::{leases::Member, life::Life};
 
 /// A store that can be taken away.
 pub(super) struct FragileStore {
     inner: Mutex<Option<Arc<dyn Store>>>,
     head: watch::Receiver<Revision>,
     standing: watch::Receiver<Standing>,
+    /// Where others share the store.
+    member: Option<Arc<Member>>,
     life: Life,
     away: AtomicBool,
     stalled: AtomicBool,
@@ -47,12 +52,14 @@ pub(super) enum Die {
 impl FragileStore {
     /// Around a store, for a server.
     #[must_use]
-    pub(super) fn new(inner: Arc<dyn Store>, life: Life, seed: u64) -> Self {
-        let (head, standing) = (inner.head(), inner.standing());
+    pub(super) fn new(inner: Arc<dyn Store>, member: Option<Arc<Member>>, life: Life, seed: u64) -> Self {
+        let standing = member.as_ref().map_or_else(|| inner.standing(), |member| member.standing());
+        let head = inner.head();
         Self {
             inner: Mutex::new(Some(inner)),
             head,
             standing,
+            member,
             life,
             away: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
@@ -81,12 +88,48 @@ impl FragileStore {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Keeps up with the store, as long as the server lives.
+    pub(super) async fn keep_up(&self, member: &Member) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            self.life.check().await;
+            if self.away.load(Ordering::SeqCst) || self.stalled.load(Ordering::SeqCst) {
+                member.away();
+            } else {
+                member.look();
+            }
+        }
+    }
+
+    /// Whether what is due of an approval is this server's to do.
+    fn has(&self, id: &ApprovalId) -> bool {
+        self.member.as_ref().is_none_or(|member| member.has(id))
+    }
+
+    fn changed(&self, approval: &Approval) {
+        if let Some(member) = &self.member {
+            member.changed(&approval.id);
+        }
+    }
+
+    /// Of what is due, what is this server's to do.
+    fn own<T>(&self, mut due: Due<T>, id: impl Fn(&T) -> &ApprovalId, limit: usize) -> Due<T> {
+        due.items.retain(|item| self.has(id(item)));
+        due.items.truncate(limit);
+        due
+    }
+
+    /// How much is read of what is due, so that what is others' does not hide what is this server's.
+    fn reading(&self, limit: usize) -> usize {
+        if self.member.is_some() { limit.max(10_000) } else { limit }
+    }
+
     async fn reach(&self) -> Result<Arc<dyn Store>, StoreError> {
         // Slow enough for others to come between a read and the write that follows from it.
         let wait = self.random.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..20);
-        tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+        tokio::time::sleep(Duration::from_millis(wait)).await;
         while self.stalled.load(Ordering::SeqCst) {
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
         self.life.check().await;
         if self.away.load(Ordering::SeqCst) {
@@ -120,6 +163,9 @@ impl FragileStore {
             drop(inner);
             return std::future::pending().await;
         }
+        if self.member.as_ref().is_some_and(|member| !member.holds()) {
+            return Err(StoreError::Unavailable("the server has no lease".into()));
+        }
         let answer = futures::executor::block_on(act(inner));
         if die == Some(Die::AfterCommit) {
             self.life.end();
@@ -132,7 +178,14 @@ impl FragileStore {
 #[async_trait]
 impl Store for FragileStore {
     async fn admit(&self, admission: Admission) -> Result<Admitted, StoreError> {
-        self.write(|store| async move { store.admit(admission).await }).await
+        let admit = |store: Arc<dyn Store>| async move {
+            let admitted = store.admit(admission).await?;
+            if let Admitted::Created(approval) | Admitted::Bound(approval) = &admitted {
+                self.changed(approval);
+            }
+            Ok(admitted)
+        };
+        self.write(admit).await
     }
 
     async fn execute(
@@ -143,7 +196,14 @@ impl Store for FragileStore {
         at: Timestamp,
         key: Option<RequestKey>,
     ) -> Result<Executed, StoreError> {
-        self.write(|store| async move { store.execute(id, command, origin, at, key).await }).await
+        let execute = |store: Arc<dyn Store>| async move {
+            let executed = store.execute(id, command, origin, at, key).await?;
+            if let Executed::Done { approval, .. } = &executed {
+                self.changed(approval);
+            }
+            Ok(executed)
+        };
+        self.write(execute).await
     }
 
     async fn get(&self, id: &ApprovalId) -> Result<Option<Arc<Approval>>, StoreError> {
@@ -202,15 +262,23 @@ impl Store for FragileStore {
     }
 
     async fn due_heartbeats(&self, now: Timestamp, limit: usize) -> Result<Due<HeartbeatDue>, StoreError> {
-        self.read(|store| async move { store.due_heartbeats(now, limit).await }).await
+        let reading = self.reading(limit);
+        let due = self.read(|store| async move { store.due_heartbeats(now, reading).await }).await?;
+        Ok(self.own(due, |due| &due.id, limit))
     }
 
-    async fn set_heartbeats(&self, next: Vec<NextDue>) -> Result<(), StoreError> {
-        self.write(|store| async move { store.set_heartbeats(next).await }).await
+    async fn set_heartbeats(&self, mut next: Vec<NextDue>) -> Result<(), StoreError> {
+        let set = |store: Arc<dyn Store>| async move {
+            next.retain(|next| self.has(&next.id));
+            store.set_heartbeats(next).await
+        };
+        self.write(set).await
     }
 
     async fn due_deliveries(&self, now: Timestamp, limit: usize) -> Result<Due<Arc<Approval>>, StoreError> {
-        self.read(|store| async move { store.due_deliveries(now, limit).await }).await
+        let reading = self.reading(limit);
+        let due = self.read(|store| async move { store.due_deliveries(now, reading).await }).await?;
+        Ok(self.own(due, |approval| &approval.id, limit))
     }
 
     async fn note_deliveries(&self, tries: Vec<DeliveryTry>) -> Result<(), StoreError> {
@@ -218,15 +286,23 @@ impl Store for FragileStore {
     }
 
     async fn due_timers(&self, now: Timestamp, limit: usize) -> Result<Due<ApprovalId>, StoreError> {
-        self.read(|store| async move { store.due_timers(now, limit).await }).await
+        let reading = self.reading(limit);
+        let due = self.read(|store| async move { store.due_timers(now, reading).await }).await?;
+        Ok(self.own(due, |id| id, limit))
     }
 
     async fn due_detached(&self, now: Timestamp, limit: usize) -> Result<Due<Arc<Approval>>, StoreError> {
-        self.read(|store| async move { store.due_detached(now, limit).await }).await
+        let reading = self.reading(limit);
+        let due = self.read(|store| async move { store.due_detached(now, reading).await }).await?;
+        Ok(self.own(due, |approval| &approval.id, limit))
     }
 
-    async fn set_detached(&self, next: Vec<NextDue>) -> Result<(), StoreError> {
-        self.write(|store| async move { store.set_detached(next).await }).await
+    async fn set_detached(&self, mut next: Vec<NextDue>) -> Result<(), StoreError> {
+        let set = |store: Arc<dyn Store>| async move {
+            next.retain(|next| self.has(&next.id));
+            store.set_detached(next).await
+        };
+        self.write(set).await
     }
 
     async fn count_pending(&self, workflow: Option<&str>) -> Result<u64, StoreError> {

@@ -20,6 +20,9 @@ struct Arguments {
     /// Only kills, with the server back at once: then no decision may wait for a retry
     #[arg(long, conflicts_with = "calm")]
     restarts: bool,
+    /// Several servers on one store
+    #[arg(long, conflicts_with_all = ["calm", "restarts"])]
+    several: bool,
     /// Print what happened
     #[arg(long)]
     log: bool,
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let options = match (arguments.calm, arguments.restarts) {
         (true, _) => Options::calm(),
         (false, true) => Options::restarts(),
+        (false, false) if arguments.several => Options::several(),
         (false, false) => Options::default(),
     };
     let begun = Instant::now();
