@@ -58,6 +58,16 @@ pub fn ask_retrying(heartbeat_seconds: u32) -> String {
     definition.to_string()
 }
 
+/// [`ASK`] with times that are longer than any test.
+pub fn ask_for_a_day() -> String {
+    const DAY_SECONDS: u32 = 86_400;
+    let mut definition: serde_json::Value = serde_json::from_str(ASK).unwrap();
+    let step = &mut definition["States"]["Ask"];
+    step["TimeoutSeconds"] = DAY_SECONDS.into();
+    step["HeartbeatSeconds"] = (DAY_SECONDS / 2).into();
+    definition.to_string()
+}
+
 /// A state machine that does nothing for so many seconds of Step Functions' own clock.
 pub fn waiting(seconds: u32) -> String {
     let wait = serde_json::json!({"Type": "Wait", "Seconds": seconds, "End": true});

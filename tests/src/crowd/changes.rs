@@ -12,7 +12,7 @@ use super::connect;
 use crate::{
     server::request_as,
     wait_for,
-    workflows::{ASK, apply, spec, with_rule},
+    workflows::{apply, ask_for_a_day, spec, with_rule},
 };
 
 /// Values of the label that most filters ask for.
@@ -48,23 +48,19 @@ impl Changes {
     pub async fn prepare(url: &str, client: Client, approvals: usize) -> Self {
         let stage = Stage { required_approvals: 3, ..Stage::default() };
         let anybody = Rule { stages: vec![stage], ..Rule::default() };
-        apply(&client, with_rule(spec(WORKFLOW, ASK), anybody)).await;
+        apply(&client, with_rule(spec(WORKFLOW, &ask_for_a_day()), anybody)).await;
         stream::iter(0..approvals)
             .map(|number| ask(&client, number))
             .buffer_unordered(CALLERS)
             .for_each(|()| async {})
             .await;
-        let filter = || Filter::new().workflow(WORKFLOW);
-        let all = wait_for("all to be pending", async || {
-            let all: Vec<_> = client.list_all(List::pending().filter(filter())).try_collect().await.unwrap();
-            (all.len() == approvals).then_some(all)
-        })
-        .await;
-        Self { url: url.to_owned(), client, ids: all.into_iter().map(|approval| approval.id).collect() }
+        let ids = pending(&client, approvals).await;
+        Self { url: url.to_owned(), client, ids }
     }
 
-    /// Makes so many changes, as fast as they can be.
+    /// Makes so many changes, as fast as they can be; returns once nothing that is pending changes any more.
     pub async fn make(self, count: usize) -> Made {
+        let approvals = self.ids.len();
         let mut callers = JoinSet::new();
         for caller in 0..CALLERS {
             let ids: Vec<_> = self.ids.iter().skip(caller).step_by(CALLERS).cloned().collect();
@@ -72,12 +68,25 @@ impl Changes {
             callers.spawn(change(calls, self.client.clone(), ids, count / CALLERS, caller));
         }
         let made = callers.join_all().await;
+        // As many were asked for as were ended; the last of them may be on their way.
+        pending(&self.client, approvals).await;
         made.into_iter().fold(Made::default(), |all, one| Made {
             votes: all.votes + one.votes,
             ended: all.ended + one.ended,
             asked: all.asked + one.asked,
         })
     }
+}
+
+/// The ids of what is pending, once there are so many.
+async fn pending(client: &Client, approvals: usize) -> Vec<String> {
+    let all = wait_for("all to be pending", async || {
+        let filter = Filter::new().workflow(WORKFLOW);
+        let all: Vec<_> = client.list_all(List::pending().filter(filter)).try_collect().await.unwrap();
+        (all.len() == approvals).then_some(all)
+    })
+    .await;
+    all.into_iter().map(|approval| approval.id).collect()
 }
 
 /// Whether Ana has voted goes to and fro; once in a while an approval ends and another one is asked for.

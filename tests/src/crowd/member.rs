@@ -166,19 +166,6 @@ async fn heard<T>(what: impl Future<Output = Result<T, Status>>, several: bool) 
     timeout(SILENCE, what).await.unwrap_or_else(|_| Err(Status::deadline_exceeded("silent")))
 }
 
-/// The store's newest revision.
-pub(super) async fn head(client: &mut ApprovalServiceClient<Channel>) -> i64 {
-    let mut stream = open(client, &ApprovalFilter::default(), "").await.unwrap();
-    loop {
-        let response = stream.message().await.unwrap().expect("a stream does not end");
-        if let Some(Change::Bookmark(bookmark)) = response.change
-            && bookmark.synced
-        {
-            return bookmark.revision;
-        }
-    }
-}
-
 async fn open(
     client: &mut ApprovalServiceClient<Channel>,
     filter: &ApprovalFilter,

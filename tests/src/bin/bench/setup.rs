@@ -13,11 +13,10 @@ use approve_client::{
 use approve_tests::{
     LocalAws, Server, aws,
     server::write_config,
-    workflows::{self, ASK, ask_input},
+    workflows::{self, ask_for_a_day, ask_input},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use prost::bytes::Bytes;
-use serde_json::Value;
 use tempfile::TempDir;
 use tonic::Streaming;
 
@@ -28,8 +27,6 @@ use crate::{
 
 /// How many StartExecution are in flight.
 const STARTS: usize = 32;
-/// Longer than anything here.
-const DAY_SECONDS: u32 = 86_400;
 
 pub(crate) const WORKFLOW: &str = "bench";
 
@@ -68,10 +65,7 @@ impl Setup {
     /// A server that runs, which gets a workflow.
     pub(crate) async fn of(server: Server, aws: LocalAws) -> Self {
         let client = server.client("ana").await;
-        let mut definition: Value = serde_json::from_str(ASK).unwrap();
-        definition["States"]["Ask"]["TimeoutSeconds"] = DAY_SECONDS.into();
-        definition["States"]["Ask"]["HeartbeatSeconds"] = (DAY_SECONDS / 2).into();
-        let workflow = workflows::apply(&client, workflows::spec(WORKFLOW, &definition.to_string())).await;
+        let workflow = workflows::apply(&client, workflows::spec(WORKFLOW, &ask_for_a_day())).await;
         let step_functions = aws::step_functions(aws.url());
         Self { server, client, step_functions, aws, machine: workflow.state_machine_arn }
     }
