@@ -36,7 +36,7 @@ impl Rig {
         // Little in memory, so that subscribers meet the disk as well.
         let options = Options { tail_changes: 16, ..Options::default() };
         let store: SharedStore = Arc::new(SqliteStore::open(folder.path(), options).unwrap());
-        let hub = Hub::new(Arc::clone(&store), Kept { changes: 16, ..Kept::default() });
+        let hub = Hub::new(Arc::clone(&store), Kept { changes: 16, older_bytes: 200_000, ..Kept::default() });
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn({
@@ -114,7 +114,8 @@ impl Rig {
         let head = *self.store.head().borrow();
         let pending = self.store.pending_at(head, None, usize::MAX / 2).await.unwrap();
         assert_eq!(pending.next, None);
-        pending.approvals.iter().filter(|one| filter.matches(one)).map(|one| (one.id.clone(), one.version)).collect()
+        let pending = pending.approvals.iter().map(|one| one.read().unwrap());
+        pending.filter(|one| filter.matches(one)).map(|one| (one.id.clone(), one.version)).collect()
     }
 }
 
@@ -135,7 +136,7 @@ impl Client {
 
     fn see(&mut self, update: Update) {
         match update {
-            Update::Found(approval) => self.hold(&approval),
+            Update::Found(found) => self.hold(&found.read().unwrap()),
             Update::Upserted(entry) => {
                 let (revision, approval) = (entry.revision(), entry.approval());
                 assert!(self.resume < Some(revision), "revisions grow");
@@ -172,8 +173,7 @@ impl Client {
 
     async fn until(&mut self, head: Revision) {
         while !self.synced || self.stream.covered().is_none_or(|covered| covered < head) {
-            let updates = self.stream.next().await.unwrap();
-            updates.into_iter().for_each(|update| self.see(update));
+            self.read().await;
         }
     }
 
@@ -241,6 +241,40 @@ async fn a_snapshot_is_of_one_moment_though_changes_come_between_its_pages() {
     client.until(head).await;
     assert_eq!(client.view, rig.truth(&Filter::default()).await);
     assert_eq!(client.view.len(), 599);
+    rig.end().await;
+}
+
+#[tokio::test]
+async fn who_waits_is_woken_for_what_is_of_interest_alone_and_knows_of_all_that_was_not() {
+    let mut rig = Rig::new(4);
+    let ship = Filter { workflow: Some("ship".to_owned()), ..Filter::default() };
+    let mut client = Client::new(&rig, ship.clone());
+    client.until(*rig.store.head().borrow()).await;
+    let asked = async |rig: &mut Rig, workflow| {
+        let revision = rig.ask(workflow).await.revision;
+        let mut everything = rig.hub.subscribe(Filter::default(), Some(revision - 1)).unwrap();
+        while everything.covered().is_none_or(|covered| covered < revision) {
+            everything.next().await.unwrap();
+        }
+        revision
+    };
+    // Far more than is kept in memory.
+    let mut head = 0;
+    for _ in 0..100 {
+        let mut waiting = std::pin::pin!(client.stream.next());
+        assert!(futures::poll!(&mut waiting).is_pending());
+        head = asked(&mut rig, "pay").await;
+        assert!(futures::poll!(&mut waiting).is_pending(), "woken for something of another workflow");
+    }
+    assert_eq!(client.stream.covered(), Some(head), "to resume from");
+    let mut waiting = Box::pin(client.stream.next());
+    assert!(futures::poll!(&mut waiting).is_pending());
+    asked(&mut rig, "ship").await;
+    assert!(futures::poll!(&mut waiting).is_ready());
+    drop(waiting);
+    let head = asked(&mut rig, "ship").await;
+    client.until(head).await;
+    assert_eq!((client.view.len(), client.view), (2, rig.truth(&ship).await));
     rig.end().await;
 }
 

@@ -61,7 +61,7 @@ impl WorkflowPattern {
 }
 
 /// The approvals of some workflows that have some labels. The default is all approvals.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Scope {
     /// Of a workflow that fits one of these. Empty: of any.

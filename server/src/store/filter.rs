@@ -16,12 +16,16 @@ impl Filter {
     /// Whether `approval` is one of those that are asked for. Looks at nothing but the approval as it stands.
     #[must_use]
     pub fn matches(&self, approval: &Approval) -> bool {
-        self.may_match(&approval.id, &approval.request)
-            && self.awaiting.as_ref().is_none_or(|person| approval.awaits(person))
+        self.may_match(&approval.id, &approval.request) && self.matches_as_it_stands(approval)
+    }
+
+    /// Whether one that [may match](Self::may_match) is one of them.
+    pub(crate) fn matches_as_it_stands(&self, approval: &Approval) -> bool {
+        self.awaiting.as_ref().is_none_or(|person| approval.awaits(person))
     }
 
     /// Whether an approval with this request could be one of them, however it stands.
-    pub(super) fn may_match(&self, id: &ApprovalId, request: &Request) -> bool {
+    pub(crate) fn may_match(&self, id: &ApprovalId, request: &Request) -> bool {
         self.workflow.as_ref().is_none_or(|name| *name == request.source.workflow)
             && (self.priorities.is_empty() || self.priorities.contains(&request.priority))
             && self.execution_arn.as_ref().is_none_or(|arn| request.source.execution_arn.as_ref() == Some(arn))

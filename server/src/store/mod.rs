@@ -17,6 +17,7 @@ mod events;
 mod filter;
 mod job;
 pub mod migration;
+mod pending;
 pub mod postgres;
 mod recording;
 pub mod sqlite;
@@ -33,7 +34,10 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
-pub use self::events::{EventPage, EventQuery, ExportRange, Exported, Recorded};
+pub use self::{
+    events::{EventPage, EventQuery, ExportRange, Exported, Recorded},
+    pending::Pending,
+};
 use crate::{
     approval::{
         Approval, ApprovalId, Command, Origin, Principal, Priority, Refusal, Scope, Status, TaskInput, TaskToken,
@@ -88,7 +92,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Unavailable(Box::new(error))
     }
 
@@ -190,7 +194,7 @@ pub enum Changes {
 }
 
 /// Which approvals. Fields combine with AND.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Filter {
     /// Of this workflow.
     pub workflow: Option<String>,
@@ -240,6 +244,15 @@ pub struct Page {
     pub approvals: Vec<Arc<Approval>>,
     /// Where the next page begins; `None` at the end. A page may be short although more follow: a filter that matches
     /// little is looked for in bounded pieces, and long inputs fill a page.
+    pub next: Option<ApprovalId>,
+}
+
+/// A page of what was pending at a revision.
+#[derive(Debug)]
+pub struct PendingPage {
+    /// The approvals.
+    pub approvals: Vec<Pending>,
+    /// Where the next page begins; `None` at the end. A page may be short although more follow.
     pub next: Option<ApprovalId>,
 }
 
@@ -449,7 +462,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Approvals that were PENDING at `as_of`, as they were then, by id, strictly after `after`, `limit` at most. A page
     /// is short where inputs are long.
-    async fn pending_at(&self, as_of: Revision, after: Option<ApprovalId>, limit: usize) -> Result<Page, StoreError>;
+    async fn pending_at(
+        &self,
+        as_of: Revision,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<PendingPage, StoreError>;
 
     /// Changes strictly after a revision, oldest first, `limit` at most; empty when there are none yet.
     async fn changes_after(&self, revision: Revision, limit: usize) -> Result<Changes, StoreError>;

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Borrow,
-    collections::VecDeque,
+    collections::{VecDeque, vec_deque::Iter},
     sync::{PoisonError, RwLock},
 };
 
@@ -55,12 +55,18 @@ impl<T: Borrow<Change> + Clone> Tail<T> {
 
     /// The changes strictly after `revision`, `limit` at most; `None` where some of them are no longer here.
     pub(crate) fn after(&self, revision: Revision, limit: usize) -> Option<Vec<T>> {
+        self.look_after(revision, |changes| changes.take(limit).cloned().collect())
+    }
+
+    /// What `look` makes of the changes strictly after `revision`; `None` where some of them are no longer here. What is
+    /// pushed waits for it.
+    pub(crate) fn look_after<R>(&self, revision: Revision, look: impl FnOnce(Iter<'_, T>) -> R) -> Option<R> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         if revision < held.after {
             return None;
         }
         let first = held.changes.partition_point(|change| change.borrow().revision <= revision);
-        Some(held.changes.range(first..).take(limit).cloned().collect())
+        Some(look(held.changes.range(first..)))
     }
 }
 
@@ -71,7 +77,7 @@ impl<T> Held<T> {
 }
 
 /// Roughly how much memory an approval takes, in bytes.
-pub(super) fn weight(approval: &Approval) -> usize {
+pub(crate) fn weight(approval: &Approval) -> usize {
     let votes = approval.votes.iter().map(|vote| vote.comment.len() + vote.response.as_ref().map_or(0, String::len));
     BASE_WEIGHT + approval.input.len() + approval.request.description.len() + votes.sum::<usize>()
 }

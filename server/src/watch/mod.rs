@@ -1,10 +1,14 @@
 //! The watch: from the store's log of changes to subscribers.
 //!
 //! A hub follows the log once and keeps its newest part in memory. A subscriber is a cursor in the log: it reads what is
-//! in memory from there, and what is not from the store. So a slow one costs no memory, is not dropped, and slows
-//! nobody.
+//! in memory from there, and what is not from the store, in pages that it shares with others that are behind. So a slow
+//! one costs no memory, is not dropped, and slows nobody. Whether a change is of interest is asked once for each filter,
+//! and only those who wait with such a filter are woken.
 
 mod hub;
+mod interest;
+mod pages;
+mod reading;
 mod subscription;
 
 use std::{
@@ -20,7 +24,7 @@ pub use self::{
 };
 use crate::{
     approval::{Approval, ApprovalId, Status},
-    store::{Change, Revision, StoreError},
+    store::{Change, Filter, Pending, Revision, StoreError},
 };
 
 /// How many changes, or approvals of a snapshot, are read at once.
@@ -50,7 +54,7 @@ pub enum WatchError {
 #[derive(Debug, Clone)]
 pub enum Update {
     /// Matches, as a snapshot found it.
-    Found(Arc<Approval>),
+    Found(Pending),
     /// Matches, in the form that it has after this change.
     Upserted(Arc<Entry>),
     /// Matched before, and does not any more.
@@ -95,6 +99,27 @@ impl Entry {
 impl From<Change> for Entry {
     fn from(change: Change) -> Self {
         Self { change, encoded: OnceLock::new() }
+    }
+}
+
+/// How a change concerns those who ask with a filter.
+enum Concern {
+    /// It matches now.
+    Matches,
+    /// It matched before, and does not any more.
+    Matched,
+}
+
+/// The filter is applied to before and after: what stops matching is removed.
+fn concern(filter: &Filter, change: &Change) -> Option<Concern> {
+    let matches = |approval: &Approval| approval.status == Status::Pending && filter.matches_as_it_stands(approval);
+    // What it was asked with never changes.
+    if !filter.may_match(&change.after.id, &change.after.request) {
+        None
+    } else if matches(&change.after) {
+        Some(Concern::Matches)
+    } else {
+        change.before.as_deref().is_some_and(matches).then_some(Concern::Matched)
     }
 }
 

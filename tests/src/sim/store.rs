@@ -14,8 +14,8 @@ use approve_server::{
     audit::{AdminEvent, ChainHead},
     store::{
         Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
-        Exported, HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Standing, Store, StoreError,
-        WorkflowRecord,
+        Exported, HeartbeatDue, ListQuery, NextDue, Page, PendingPage, RequestKey, Revision, Standing, Store,
+        StoreError, WorkflowRecord,
     },
 };
 use async_trait::async_trait;
@@ -253,7 +253,12 @@ impl Store for FragileStore {
         self.standing.clone()
     }
 
-    async fn pending_at(&self, as_of: Revision, after: Option<ApprovalId>, limit: usize) -> Result<Page, StoreError> {
+    async fn pending_at(
+        &self,
+        as_of: Revision,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<PendingPage, StoreError> {
         self.read(|store| async move { store.pending_at(as_of, after, limit).await }).await
     }
 

@@ -40,7 +40,7 @@ impl ApproverSet {
 }
 
 /// Somebody who calls, with the groups they are in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Person {
     /// Who.
     pub principal: Principal,

@@ -63,7 +63,7 @@ impl Feed {
     async fn next(&mut self) -> Result<Frame, ApiError> {
         let frame = loop {
             if let Some(update) = self.ready.next() {
-                break self.frame(update);
+                break self.frame(update)?;
             }
             // What was read is told before the stream closes: its token is the one to resume from.
             tokio::select! {
@@ -92,10 +92,10 @@ impl Feed {
         Ok(frame)
     }
 
-    fn frame(&self, update: Update) -> Frame {
-        match update {
-            Update::Found(approval) => {
-                Frame::Upserted { encoded: frame::upserted(&approval), resume_token: String::new() }
+    fn frame(&self, update: Update) -> Result<Frame, ApiError> {
+        Ok(match update {
+            Update::Found(found) => {
+                Frame::Upserted { encoded: frame::upserted(&*found.read()?), resume_token: String::new() }
             }
             Update::Upserted(entry) => Frame::Upserted {
                 encoded: entry.encoded(frame::upserted).clone(),
@@ -110,7 +110,7 @@ impl Feed {
                 resume_token: token::resume(self.digest, revision),
             })),
             Update::Synced(revision) => self.bookmark(true, Some(revision)),
-        }
+        })
     }
 
     fn bookmark(&self, synced: bool, covered: Option<i64>) -> Frame {

@@ -286,7 +286,7 @@ async fn pending_at(store: &SharedStore, as_of: Revision, piece: usize) -> Vec<A
     loop {
         let page = store.pending_at(as_of, after, piece).await.unwrap();
         assert!(page.approvals.len() <= piece);
-        all.extend(page.approvals);
+        all.extend(page.approvals.iter().map(|one| one.read().unwrap()));
         after = page.next;
         if after.is_none() {
             return all;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     approval::{ApprovalId, Status},
-    store::{Change, Changes, Page, Revision, StoreError},
+    store::{Change, Changes, Pending, PendingPage, Revision, StoreError},
 };
 
 /// A row for each change, and one without a change where there is none.
@@ -89,7 +89,7 @@ pub(super) async fn pending_at(
     as_of: Revision,
     after: Option<&ApprovalId>,
     limit: usize,
-) -> Result<Page, StoreError> {
+) -> Result<PendingPage, StoreError> {
     let after = after.map_or("", |id| id.as_str());
     let rows = readers.read(PENDING_AT, &[&after, &as_of, &sql_limit(limit)]).await?;
     let mut lengths = Lengths::default();
@@ -110,10 +110,10 @@ pub(super) async fn pending_at(
         let of = fixed.get(&number).ok_or_else(gone)?;
         let approval = of.with(get(row, 2)?, get(row, 3)?)?;
         if approval.status == Status::Pending {
-            approvals.push(approval);
+            approvals.push(Pending::from(approval));
         }
     }
-    Ok(Page { approvals, next })
+    Ok(PendingPage { approvals, next })
 }
 
 /// Whose inputs are read, until they are long enough together.

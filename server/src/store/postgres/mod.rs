@@ -54,7 +54,7 @@ use self::{
 };
 use super::{
     Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
-    Exported, HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Standing, Store, StoreError,
+    Exported, HeartbeatDue, ListQuery, NextDue, Page, PendingPage, RequestKey, Revision, Standing, Store, StoreError,
     WorkflowRecord, job::Ask, transaction::Transaction,
 };
 use crate::{
@@ -306,7 +306,12 @@ impl Store for PostgresStore {
         self.standing.subscribe()
     }
 
-    async fn pending_at(&self, as_of: Revision, after: Option<ApprovalId>, limit: usize) -> Result<Page, StoreError> {
+    async fn pending_at(
+        &self,
+        as_of: Revision,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<PendingPage, StoreError> {
         log::pending_at(&self.readers, as_of, after.as_ref(), limit).await
     }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     approval::{Approval, ApprovalId, Status},
-    store::{Change, Changes, Page, Revision, StoreError},
+    store::{Change, Changes, Pending, PendingPage, Revision, StoreError},
 };
 
 pub(super) const OLDEST: &str = "SELECT value FROM meta WHERE key = 'oldest_revision'";
@@ -79,7 +79,7 @@ pub(super) fn pending_at(
     as_of: Revision,
     after: Option<&ApprovalId>,
     limit: usize,
-) -> Result<Page, StoreError> {
+) -> Result<PendingPage, StoreError> {
     let after = after.map_or("", |id| id.as_str());
     let youngest = youngest_at(connection, as_of)?;
     let piece = params![after, sql_limit(limit), youngest];
@@ -100,6 +100,7 @@ pub(super) fn pending_at(
         let (Some(row), Some(id)) = (now, id) else { break };
         let revision: Revision = row.get(2).map_err(failed)?;
         if revision <= as_of {
+            // Pending ever since, so as it is now.
             page.push(rows::pending(row)?);
         } else {
             let number = row.get(1).map_err(failed)?;
@@ -116,7 +117,7 @@ struct Piece {
     as_of: Revision,
     seen: usize,
     bytes: usize,
-    approvals: Vec<Arc<Approval>>,
+    approvals: Vec<Pending>,
     /// The last one that was looked at, whether it was pending or not.
     last: Option<ApprovalId>,
 }
@@ -133,22 +134,26 @@ impl Piece {
             self.last = Some(rows::parse_id(id)?);
             return Ok(());
         };
-        self.push(Fixed::of(connection, number)?.with(revision, &state)?);
+        let approval = Fixed::of(connection, number)?.with(revision, &state)?;
+        if approval.status == Status::Pending {
+            self.push(approval.into());
+        } else {
+            self.seen += 1;
+            self.last = Some(approval.id.clone());
+        }
         Ok(())
     }
 
-    fn push(&mut self, approval: Arc<Approval>) {
+    fn push(&mut self, approval: Pending) {
         self.seen += 1;
-        self.last = Some(approval.id.clone());
-        if approval.status == Status::Pending {
-            self.bytes += approval.input.len();
-            self.approvals.push(approval);
-        }
+        self.last = Some(approval.id().clone());
+        self.bytes += approval.input().len();
+        self.approvals.push(approval);
     }
 
-    fn end(self) -> Result<Page, StoreError> {
+    fn end(self) -> Result<PendingPage, StoreError> {
         let next = if self.is_full() { self.last } else { None };
-        Ok(Page { approvals: self.approvals, next })
+        Ok(PendingPage { approvals: self.approvals, next })
     }
 }
 

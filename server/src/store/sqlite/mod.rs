@@ -37,7 +37,7 @@ use self::{
 };
 use super::{
     Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
-    Exported, HeartbeatDue, ListQuery, NextDue, Page, RequestKey, Revision, Standing, Store, StoreError,
+    Exported, HeartbeatDue, ListQuery, NextDue, Page, PendingPage, RequestKey, Revision, Standing, Store, StoreError,
     WorkflowRecord, job::Ask, tail::Tail, transaction::Transaction,
 };
 use crate::{
@@ -227,7 +227,12 @@ impl Store for SqliteStore {
         self.standing.subscribe()
     }
 
-    async fn pending_at(&self, as_of: Revision, after: Option<ApprovalId>, limit: usize) -> Result<Page, StoreError> {
+    async fn pending_at(
+        &self,
+        as_of: Revision,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> Result<PendingPage, StoreError> {
         self.readers.read(move |connection| log::pending_at(connection, as_of, after.as_ref(), limit)).await
     }
 

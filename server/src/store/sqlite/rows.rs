@@ -9,7 +9,7 @@ use crate::{
     approval::{Approval, ApprovalId, Request},
     audit::ChainHead,
     store::{
-        Revision, StoreError,
+        Pending, Revision, StoreError,
         codec::{decode, decode_approval},
         due::DueTimes,
         tables::Stored,
@@ -67,9 +67,9 @@ fn stored(row: &Row<'_>) -> Result<Stored, StoreError> {
 }
 
 /// One of a snapshot: its columns begin with id, number, revision, state, request and input.
-pub(super) fn pending(row: &Row<'_>) -> Result<Arc<Approval>, StoreError> {
+pub(super) fn pending(row: &Row<'_>) -> Result<Pending, StoreError> {
     let (revision, input) = (row.get(2).map_err(failed)?, row.get(5).map_err(failed)?);
-    decode_approval(parse_id(text(row, 0)?)?, revision, text(row, 3)?, decode(text(row, 4)?)?, input).map(Arc::new)
+    Ok(Pending::written(parse_id(text(row, 0)?)?, revision, text(row, 3)?.into(), text(row, 4)?.into(), input))
 }
 
 /// A column that holds text, without a copy.
