@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Approval, Assignment, Decision, Hold, Person, Status};
+use super::{Approval, Assignment, Decision, Hold, Person, Rule, Status, Vote};
 
 /// How far a stage is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,14 +28,12 @@ pub enum Ineligible {
     StageNotOpen(Vec<usize>),
 }
 
-impl Approval {
-    /// How far each stage is, in the rule's order.
+impl Rule {
+    /// How far each stage is with these votes, in order, in an approval that is pending.
     #[must_use]
-    pub fn progress(&self) -> Vec<Progress> {
-        let rule = &self.request.rule;
-        let open = if self.status == Status::Pending { rule.open(&self.votes) } else { Vec::new() };
-        let counts = rule.counts(&self.votes);
-        let stages = rule.stages.iter().zip(counts).enumerate();
+    pub fn progress(&self, votes: &[Vote]) -> Vec<Progress> {
+        let open = self.open(votes);
+        let stages = self.stages.iter().zip(self.counts(votes)).enumerate();
         stages
             .map(|(at, (stage, approvals))| Progress {
                 name: stage.name.clone(),
@@ -44,6 +42,18 @@ impl Approval {
                 open: open.contains(&at),
             })
             .collect()
+    }
+}
+
+impl Approval {
+    /// How far each stage is, in the rule's order.
+    #[must_use]
+    pub fn progress(&self) -> Vec<Progress> {
+        let mut progress = self.request.rule.progress(&self.votes);
+        if self.status.is_final() {
+            progress.iter_mut().for_each(|stage| stage.open = false);
+        }
+        progress
     }
 
     /// The stages in which an approval by somebody would count now.

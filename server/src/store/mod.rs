@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
+pub(crate) use self::pending::{Outline, Text};
 pub use self::{
     events::{EventPage, EventQuery, ExportRange, Exported, Recorded},
     pending::Pending,

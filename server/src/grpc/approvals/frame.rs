@@ -15,7 +15,7 @@ use tonic_prost::{ProstCodec, ProstDecoder};
 use crate::{approval::Approval, grpc::convert};
 
 /// The numbers of the response's fields.
-const UPSERTED: u32 = 1;
+pub(super) const UPSERTED: u32 = 1;
 const RESUME_TOKEN: u32 = 4;
 
 /// One response.

@@ -6,6 +6,7 @@ mod explain;
 mod frame;
 mod read;
 mod service;
+mod snapshot;
 mod stream;
 
 use std::{sync::Arc, time::Duration};

@@ -11,7 +11,10 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, codegen::BoxStream};
 
-use super::frame::{self, Frame};
+use super::{
+    frame::{self, Frame},
+    snapshot::SnapshotEncoder,
+};
 use crate::{
     grpc::{convert, status::ApiError, token},
     store::Standing,
@@ -29,6 +32,7 @@ pub(super) fn responses(
     let feed = Feed {
         subscription,
         digest,
+        snapshot: SnapshotEncoder::default(),
         ready: Vec::new().into_iter(),
         interval,
         standing,
@@ -49,6 +53,7 @@ pub(super) fn responses(
 struct Feed {
     subscription: Subscription,
     digest: token::QueryDigest,
+    snapshot: SnapshotEncoder,
     ready: vec::IntoIter<Update>,
     interval: Duration,
     standing: watch::Receiver<Standing>,
@@ -92,10 +97,10 @@ impl Feed {
         Ok(frame)
     }
 
-    fn frame(&self, update: Update) -> Result<Frame, ApiError> {
+    fn frame(&mut self, update: Update) -> Result<Frame, ApiError> {
         Ok(match update {
             Update::Found(found) => {
-                Frame::Upserted { encoded: frame::upserted(&*found.read()?), resume_token: String::new() }
+                Frame::Upserted { encoded: self.snapshot.upserted(&found)?, resume_token: String::new() }
             }
             Update::Upserted(entry) => Frame::Upserted {
                 encoded: entry.encoded(frame::upserted).clone(),

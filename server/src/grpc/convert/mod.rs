@@ -121,7 +121,7 @@ fn hold(hold: &Hold) -> proto::Hold {
     proto::Hold { held_by: hold.by.to_string(), end_time: hold.until.map(timestamp), reason: hold.reason.clone() }
 }
 
-fn progress(progress: Progress) -> proto::StageProgress {
+pub(super) fn progress(progress: Progress) -> proto::StageProgress {
     proto::StageProgress {
         name: progress.name,
         required_approvals: progress.required,
@@ -132,16 +132,19 @@ fn progress(progress: Progress) -> proto::StageProgress {
 
 fn delivery(delivery: &Delivery) -> proto::Delivery {
     proto::Delivery {
-        state: match delivery.state {
-            DeliveryState::None => proto::DeliveryState::None,
-            DeliveryState::Recorded => proto::DeliveryState::Recorded,
-            DeliveryState::Delivered => proto::DeliveryState::Delivered,
-            DeliveryState::Undeliverable => proto::DeliveryState::Undeliverable,
-        }
-        .into(),
+        state: delivery_state(delivery.state).into(),
         attempts: delivery.attempts,
         last_error: delivery.last_error.clone().unwrap_or_default(),
         settle_time: delivery.settled.map(timestamp),
+    }
+}
+
+pub(super) fn delivery_state(state: DeliveryState) -> proto::DeliveryState {
+    match state {
+        DeliveryState::None => proto::DeliveryState::None,
+        DeliveryState::Recorded => proto::DeliveryState::Recorded,
+        DeliveryState::Delivered => proto::DeliveryState::Delivered,
+        DeliveryState::Undeliverable => proto::DeliveryState::Undeliverable,
     }
 }
 
@@ -179,7 +182,7 @@ fn unknown(field: &str, number: i32) -> ApiError {
     ApiError::field(field, format!("{number} is not a value that there is"))
 }
 
-fn task_state(state: TaskState) -> proto::TaskState {
+pub(super) fn task_state(state: TaskState) -> proto::TaskState {
     match state {
         TaskState::Open => proto::TaskState::Open,
         TaskState::Detached => proto::TaskState::Detached,
@@ -187,7 +190,7 @@ fn task_state(state: TaskState) -> proto::TaskState {
     }
 }
 
-fn priority(priority: Priority) -> proto::Priority {
+pub(super) fn priority(priority: Priority) -> proto::Priority {
     match priority {
         Priority::Low => proto::Priority::Low,
         Priority::Normal => proto::Priority::Normal,
