@@ -125,4 +125,20 @@ mod tests {
         assert!(text.contains("approve_heartbeats_in_danger_total 1"), "{text}");
         assert!(text.contains("approve_deliveries_total{settled=\"Delivered\"} 1"), "{text}");
     }
+
+    #[test]
+    fn alerts_are_on_metrics_that_there_are() {
+        let metrics = Metrics::default();
+        metrics.deliveries.get_or_create(&SettledLabel { settled: Settled::Undeliverable }).inc();
+        let text = metrics.text();
+        let alerts = include_str!("../../deploy/prometheus/alerts.yaml");
+        let words = alerts.split(|char: char| !(char.is_ascii_lowercase() || char == '_'));
+        let named: Vec<_> = words.filter(|word| word.starts_with("approve_")).collect();
+        assert!(named.len() >= 7, "{named:?}");
+        for name in named {
+            let metric = name.trim_end_matches("_total");
+            assert!(text.contains(&format!("# TYPE {metric} ")), "{name}");
+        }
+        assert!(alerts.contains("settled=\"Undeliverable\"") && text.contains("settled=\"Undeliverable\""));
+    }
 }
