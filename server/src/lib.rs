@@ -12,6 +12,7 @@ pub mod config;
 pub mod entropy;
 mod grpc;
 pub mod provision;
+pub mod retention;
 mod shutdown;
 pub mod stepfunctions;
 pub mod store;

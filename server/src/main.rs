@@ -73,6 +73,18 @@ enum Command {
     /// Keys that sign the record of events
     #[command(subcommand)]
     AuditKey(AuditKeyCommand),
+    /// Print the settings that `serve` would have, as TOML, and where each comes from; no secrets
+    Config {
+        /// Settings, as TOML; APPROVE_SERVER__… variables and flags take precedence
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Where gRPC is served
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Option<SocketAddr>,
+        /// Where approvals are kept
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+    },
     /// Copy everything from a data folder into a PostgreSQL database, and compare the two. Nothing may serve either
     #[command(after_help = MIGRATE_HELP)]
     Migrate {
@@ -262,6 +274,11 @@ async fn run(command: Command) -> Result<(), AppError> {
             let origin = Origin::system("command_line");
             let secret = app::create_token(&config, NewToken { name, grants: vec![grant], lifetime, origin }).await?;
             println!("{}", secret.reveal());
+            Ok(())
+        }
+        Command::Config { config, listen, data_dir } => {
+            let flags = Overrides { listen, data_dir, ..Overrides::default() };
+            print!("{}", Config::effective(config.as_deref(), &flags)?);
             Ok(())
         }
         Command::Migrate { from, to, config, verify } => {

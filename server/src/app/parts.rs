@@ -18,6 +18,7 @@ use crate::{
     entropy::SystemEntropy,
     grpc::{self, Access, Approvals, AuditCalls, Gate, WorkflowCalls},
     provision::{Heartbeats, SdkControlPlane},
+    retention::Retention,
     stepfunctions::{self, Sdk},
     store::{SharedStore, Standing},
     telemetry::{
@@ -155,6 +156,10 @@ impl Parts {
         self.record_start(config).await?;
         if let Some(anchors) = self.anchors(config) {
             hub.spawn(anchors.run(hub_stop.clone()));
+        }
+        if let Some(settings) = config.retention.settings()? {
+            let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+            hub.spawn(Retention { store, clock, settings }.run(hub_stop.clone()));
         }
         let gate = Gate::new(
             Arc::clone(&self.authenticator),

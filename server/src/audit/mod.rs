@@ -15,7 +15,7 @@ pub use self::{
     anchor::Anchors,
     chain::{ChainHead, Hash},
     event::AdminEvent,
-    record::{Described, Record, RecordFacts, Subject, describe},
+    record::{Described, Record, RecordFacts, Subject, describe, harmless},
     refusals::{Attempt, MAX_CALLERS, MAX_TOLD, Refusals, Repeated, WINDOW},
     sign::{BadKey, SignedHead, SigningKey},
 };

@@ -72,12 +72,12 @@ impl Described {
     /// # Errors
     /// None that are known.
     pub fn new(kind: &str, detail: &impl Serialize) -> serde_json::Result<Self> {
-        Ok(Self { kind: kind.to_owned(), detail: Some(text(detail)?) })
+        Ok(Self { kind: kind.to_owned(), detail: Some(harmless(detail)?) })
     }
 
     /// What is written as an enum's variant: its name is the type, what it holds the detail.
     pub(super) fn variant(written: &impl Serialize) -> serde_json::Result<Self> {
-        let text = text(written)?;
+        let text = harmless(written)?;
         let whole = || Self { kind: text.trim_matches('"').to_owned(), detail: None };
         let inner = text.strip_prefix("{\"").and_then(|text| text.strip_suffix('}'));
         let parts = inner.and_then(|inner| inner.split_once("\":"));
@@ -105,7 +105,7 @@ impl Record<'_> {
             address: address.as_deref(),
             kind: &what.kind,
         };
-        let mut text = text(&line)?;
+        let mut text = harmless(&line)?;
         // The last field, which is text already.
         if let Some(detail) = &what.detail {
             text.pop();
@@ -118,7 +118,11 @@ impl Record<'_> {
     }
 }
 
-fn text(value: &impl Serialize) -> serde_json::Result<String> {
+/// JSON on one line, in which nothing does anything to a terminal.
+///
+/// # Errors
+/// Where the value can't be written as JSON.
+pub fn harmless(value: &impl Serialize) -> serde_json::Result<String> {
     let mut text = Vec::with_capacity(512);
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Harmless))?;
     String::from_utf8(text).map_err(serde::ser::Error::custom)

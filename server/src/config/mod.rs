@@ -1,8 +1,10 @@
 //! Settings of `serve`: defaults, then the TOML file, then the environment, then flags. Unknown keys are refused.
 
 mod audit;
+mod effective;
 mod identity;
 mod limits;
+mod retention;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ pub use self::{
         Auth, CertificateMap, CertificateName, Certificates, IdentityMode, Jwt, JwtAlgorithm, PrincipalKind, Role, Tls,
     },
     limits::Limits,
+    retention::Retention,
     store::{Postgres, StoreUrl},
 };
 
@@ -63,6 +66,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the record of events is anchored.
     pub audit: Audit,
+    /// What is moved out of the store once it is old.
+    pub retention: Retention,
 }
 
 /// How AWS is reached. What is not set here comes from the usual chain: environment (`AWS_PROFILE` and the like), profile, SSO, instance.
@@ -169,6 +174,7 @@ impl Default for Config {
             role: Vec::new(),
             limits: Limits::default(),
             audit: Audit::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -231,18 +237,17 @@ pub struct Overrides {
 impl Config {
     /// Reads the settings and checks them.
     pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Self, ConfigError> {
+        Self::figment(file, flags)?.extract::<Self>().map_err(explain)?.checked()
+    }
+
+    fn figment(file: Option<&Path>, flags: &Overrides) -> Result<Figment, ConfigError> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(path) = file {
             let text =
                 std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
             figment = figment.merge(NamedToml { text, path: path.to_owned() });
         }
-        figment
-            .merge(Env::prefixed(ENVIRONMENT_PREFIX).split("__"))
-            .merge(Serialized::defaults(flags))
-            .extract::<Self>()
-            .map_err(explain)?
-            .checked()
+        Ok(figment.merge(Env::prefixed(ENVIRONMENT_PREFIX).split("__")).merge(Serialized::defaults(flags)))
     }
 
     fn checked(self) -> Result<Self, ConfigError> {
@@ -251,6 +256,7 @@ impl Config {
         self.limits.check()?;
         self.audit.check()?;
         self.shared_store()?;
+        self.retention.settings()?;
         let polls = 1..=1_000;
         if !polls.contains(&self.worker.min_polls) {
             return refuse("worker.min_polls", "expected 1 to 1,000: AWS allows no more per activity".to_owned());

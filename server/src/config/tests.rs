@@ -139,3 +139,52 @@ fn a_limit_of_nothing_is_refused() {
     assert!(refusal(&["[limits]\nstreams = 0\n"]).starts_with("limits.streams:"));
     assert_eq!(load("[limits]\nstreams = 1\n").unwrap().limits.streams, 1);
 }
+
+#[test]
+fn nothing_goes_that_is_not_written_down_first() {
+    assert_eq!(load("").unwrap().retention.settings().unwrap(), None);
+    let whole = "[retention]\nafter = \"365d\"\nfolder = \"/archive\"\n";
+    let settings = load(whole).unwrap().retention.settings().unwrap().unwrap();
+    assert_eq!((settings.after, settings.batch), (jiff::SignedDuration::from_hours(365 * 24), 200));
+    assert!(refusal(&["[retention]\nafter = \"365d\"\n"]).starts_with("retention.folder:"));
+    for after in ["23h", "1", "-5d", "", "soon"] {
+        assert!(refusal(&[&whole.replace("365d", after)]).starts_with("retention.after:"), "{after}");
+    }
+    assert!(refusal(&[whole, "batch = 0\n"]).starts_with("retention.batch:"));
+    assert!(refusal(&[whole, "every_seconds = 0\n"]).starts_with("retention.every_seconds:"));
+}
+
+#[test]
+fn the_effective_config_says_where_everything_comes_from_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("approve.toml");
+    let text = [
+        "store = \"postgres://ana:hunter2@db/approve\"\n",
+        "[worker]\nmin_polls = 3\n",
+        JWT,
+        &ROLE.replace("\"view\"", "\"view\", \"decide\""),
+    ];
+    std::fs::write(&file, text.concat()).unwrap();
+    let flags = Overrides { data_dir: Some("else\"where".into()), ..Overrides::default() };
+    let shown = Config::effective(Some(&file), &flags).unwrap();
+    let line = |key: &str| {
+        let found = shown.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key}: {shown}"));
+        found.split("  ").filter(|part| !part.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ")
+    };
+    let path = file.display();
+    assert_eq!(line("worker.min_polls"), format!("worker.min_polls = 3 # {path}"));
+    assert_eq!(line("worker.max_polls"), "worker.max_polls = 500 # default");
+    assert_eq!(line("data_dir"), "data_dir = \"else\\\"where\" # flag");
+    assert_eq!(line("store"), format!("store = \"postgres://ana:***@db/approve\" # {path}"));
+    assert_eq!(line("# metrics_listen"), "# metrics_listen # not set");
+    assert!(line("role").contains("\"decide\""));
+    assert!(!shown.contains("hunter2"), "{shown}");
+    // It is a config file itself: with the same settings, but for what is not told.
+    let again = folder.path().join("again.toml");
+    std::fs::write(&again, shown.replace("***", "hunter2")).unwrap();
+    assert_eq!(
+        Config::load(Some(&again), &Overrides::default()).unwrap(),
+        Config::load(Some(&file), &flags).unwrap(),
+        "{shown}"
+    );
+}

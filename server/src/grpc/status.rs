@@ -34,7 +34,7 @@ pub(super) enum ApiError {
     Provision(#[from] ProvisionError),
     #[error("{field}: {problem}")]
     Field { field: String, problem: String },
-    #[error("no approval has the id {0}")]
+    #[error("no approval has the id {0}; one that finished may have been archived")]
     ApprovalNotFound(String),
     #[error("{prefix} fits several approvals")]
     AmbiguousId { prefix: String, matches: Vec<String> },

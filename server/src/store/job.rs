@@ -12,6 +12,12 @@ pub(super) trait Job<T: Tables>: Send {
     /// is returned, to be rolled back; one before is the job's own.
     fn run(&mut self, transaction: &mut Transaction<'_, T>) -> Result<(), StoreError>;
 
+    /// Whether it removes rows that others refer to, which it knows of: a database that checks each reference would look
+    /// through whole tables for them.
+    fn removes(&self) -> bool {
+        false
+    }
+
     /// Answers with the outcome that was kept, or with what became of the transaction.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
@@ -55,6 +61,23 @@ where
         };
         // Whoever asked may be gone; what was written stays written.
         let _ = self.reply.send(outcome);
+    }
+}
+
+/// A job that removes rows that others refer to.
+pub(super) struct Removing<J>(pub(super) J);
+
+impl<T: Tables, J: Job<T>> Job<T> for Removing<J> {
+    fn run(&mut self, transaction: &mut Transaction<'_, T>) -> Result<(), StoreError> {
+        self.0.run(transaction)
+    }
+
+    fn removes(&self) -> bool {
+        true
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        Box::new(self.0).answer(committed);
     }
 }
 

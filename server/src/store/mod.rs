@@ -20,6 +20,7 @@ pub mod migration;
 mod pending;
 pub mod postgres;
 mod recording;
+pub mod retention;
 pub mod sqlite;
 mod tables;
 pub(crate) mod tail;
@@ -39,6 +40,7 @@ pub use self::{
     events::{EventPage, EventQuery, ExportRange, Exported, Recorded},
     pending::Pending,
 };
+use self::retention::OldEvents;
 use crate::{
     approval::{
         Approval, ApprovalId, Command, Origin, Principal, Priority, Refusal, Scope, Status, TaskInput, TaskToken,
@@ -522,6 +524,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// All API tokens, revoked and expired ones included, by name, newest first.
     async fn api_tokens(&self) -> Result<Vec<ApiTokenRecord>, StoreError>;
+
+    /// The oldest events that are kept, `limit` at most, as long as they are of before `before`; never the newest of
+    /// all. `None` where there are none, and where another server looks after that.
+    async fn old_events(&self, before: Timestamp, limit: usize) -> Result<Option<OldEvents>, StoreError>;
+
+    /// Cuts events off the beginning of the log; whether it did: the log still has to begin with them. From then on they
+    /// are not exported, nor watched from but for what is in memory. The chain goes on from the hash of the last. Events of approvals that are
+    /// kept can still be listed.
+    async fn cut(&self, events: OldEvents) -> Result<bool, StoreError>;
+
+    /// Finished approvals of which nothing is due, and whose events were all cut off: by their revision, `limit` at most.
+    async fn retired(&self, limit: usize) -> Result<Vec<Arc<Approval>>, StoreError>;
+
+    /// Forgets these approvals and their events, in one transaction, but for those to which something happened since they
+    /// were found; how many it forgot. No events, and no change to watch.
+    async fn prune(&self, ids: Vec<ApprovalId>) -> Result<u64, StoreError>;
 
     /// Writes out what is in hand and closes. Later calls fail with [`StoreError::Closed`].
     async fn close(&self) -> Result<(), StoreError>;

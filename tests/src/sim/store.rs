@@ -15,7 +15,7 @@ use approve_server::{
     store::{
         Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
         Exported, HeartbeatDue, ListQuery, NextDue, Page, PendingPage, RequestKey, Revision, Standing, Store,
-        StoreError, WorkflowRecord,
+        StoreError, WorkflowRecord, retention::OldEvents,
     },
 };
 use async_trait::async_trait;
@@ -341,6 +341,22 @@ impl Store for FragileStore {
 
     async fn api_tokens(&self) -> Result<Vec<ApiTokenRecord>, StoreError> {
         self.read(|store| async move { store.api_tokens().await }).await
+    }
+
+    async fn old_events(&self, before: Timestamp, limit: usize) -> Result<Option<OldEvents>, StoreError> {
+        self.read(|store| async move { store.old_events(before, limit).await }).await
+    }
+
+    async fn cut(&self, events: OldEvents) -> Result<bool, StoreError> {
+        self.write(|store| async move { store.cut(events).await }).await
+    }
+
+    async fn retired(&self, limit: usize) -> Result<Vec<Arc<Approval>>, StoreError> {
+        self.read(|store| async move { store.retired(limit).await }).await
+    }
+
+    async fn prune(&self, ids: Vec<ApprovalId>) -> Result<u64, StoreError> {
+        self.write(|store| async move { store.prune(ids).await }).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ mod aws_data_file;
 mod bad_config;
 mod bad_input;
 mod bad_requests;
+mod balanced;
 mod bare_input;
 mod cli_identity;
 mod cli_rules;

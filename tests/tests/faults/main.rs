@@ -2,6 +2,7 @@
 //! database, and the database itself.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod archive;
 mod drain;
 mod injected;
 mod kill;

@@ -9,6 +9,7 @@ mod model;
 pub(crate) mod random;
 pub(crate) mod record;
 pub(crate) mod rest;
+pub(crate) mod retention;
 pub(crate) mod tokens;
 
 use std::sync::Arc;
@@ -99,6 +100,9 @@ macro_rules! conformance {
             rest everything_survives_a_restart,
             rest nothing_acknowledged_is_lost_when_dropped,
             rest a_closed_store_says_so,
+            retention finished_approvals_go_with_their_events,
+            retention what_something_happened_to_stays,
+            retention the_newest_event_stays,
             tokens a_token_is_kept_until_it_is_revoked,
             tokens what_is_done_with_tokens_is_recorded,
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
-    log::{Lengths, fixed, gone},
+    log::{Lengths, fixed},
     names::kept,
     readers::Readers,
     rows::{get, limit as sql_limit, parse_id},
@@ -146,10 +146,11 @@ impl Found {
     async fn whole(self, readers: &Readers) -> Result<Vec<Arc<Approval>>, StoreError> {
         let fixed = fixed(readers, &self.lengths).await?;
         let with_input = |(number, mut approval): (i64, Approval)| {
-            approval.input = Arc::clone(&fixed.get(&number).ok_or_else(gone)?.input);
-            Ok(Arc::new(approval))
+            // One that was archived meanwhile is left out.
+            approval.input = Arc::clone(&fixed.get(&number)?.input);
+            Some(Arc::new(approval))
         };
-        self.rows.into_iter().map(with_input).collect()
+        Ok(self.rows.into_iter().filter_map(with_input).collect())
     }
 }
 

@@ -30,6 +30,8 @@ const CHANGES: &str = "SELECT c.revision, e.revision, e.approval, e.state, e.len
     ) e ON true
     ORDER BY e.revision";
 
+const COMPACTED: &str = "SELECT revision FROM compacted";
+
 /// The changes after a revision, oldest first.
 pub(super) async fn changes_after(readers: &Readers, revision: Revision, limit: usize) -> Result<Changes, StoreError> {
     let rows = readers.read(CHANGES, &[&revision, &sql_limit(limit)]).await?;
@@ -51,7 +53,12 @@ pub(super) async fn changes_after(readers: &Readers, revision: Revision, limit: 
     let mut changes = Vec::with_capacity(piece.len());
     let mut latest = HashMap::new();
     for (row, number) in piece {
-        let of = fixed.get(&number).ok_or_else(gone)?;
+        let Some(of) = fixed.get(&number) else {
+            // It was archived since the rows were read, and so was the log up to its last event.
+            let row = readers.first(COMPACTED, &[]).await?.ok_or_else(gone)?;
+            let oldest = get(&row, 0)?;
+            return if revision < oldest { Ok(Changes::Compacted(oldest)) } else { Err(gone()) };
+        };
         let (revision, state): (Revision, &str) = (get(row, 1)?, get(row, 3)?);
         let after = of.with(revision, state)?;
         let before = match latest.insert(number, Arc::clone(&after)) {
@@ -107,7 +114,8 @@ pub(super) async fn pending_at(
     let fixed = fixed(readers, &lengths).await?;
     let mut approvals = Vec::with_capacity(piece.len());
     for (row, number) in piece {
-        let of = fixed.get(&number).ok_or_else(gone)?;
+        // One that was archived meanwhile is pending no more.
+        let Some(of) = fixed.get(&number) else { continue };
         let approval = of.with(get(row, 2)?, get(row, 3)?)?;
         if approval.status == Status::Pending {
             approvals.push(Pending::from(approval));

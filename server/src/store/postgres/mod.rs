@@ -20,6 +20,7 @@ pub(super) mod names;
 mod own;
 mod read;
 mod readers;
+mod retention;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -55,7 +56,7 @@ use self::{
 use super::{
     Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
     Exported, HeartbeatDue, ListQuery, NextDue, Page, PendingPage, RequestKey, Revision, Standing, Store, StoreError,
-    WorkflowRecord, job::Ask, transaction::Transaction,
+    WorkflowRecord, job::Ask, retention::OldEvents, transaction::Transaction,
 };
 use crate::{
     approval::{Approval, ApprovalId, Command, Origin},
@@ -391,6 +392,22 @@ impl Store for PostgresStore {
 
     async fn api_tokens(&self) -> Result<Vec<ApiTokenRecord>, StoreError> {
         read::api_tokens(&self.readers).await
+    }
+
+    async fn old_events(&self, before: Timestamp, limit: usize) -> Result<Option<OldEvents>, StoreError> {
+        retention::old_events(&self.readers, self.number(), before.as_millisecond(), limit).await
+    }
+
+    async fn cut(&self, events: OldEvents) -> Result<bool, StoreError> {
+        retention::cut(&self.readers, events).await
+    }
+
+    async fn retired(&self, limit: usize) -> Result<Vec<Arc<Approval>>, StoreError> {
+        retention::retired(&self.readers, self.number(), limit).await
+    }
+
+    async fn prune(&self, ids: Vec<ApprovalId>) -> Result<u64, StoreError> {
+        retention::prune(&self.readers, &ids).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

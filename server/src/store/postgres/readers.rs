@@ -74,7 +74,7 @@ impl Readers {
     }
 
     /// A connection. Where the database gives no more of them, one that is in use is waited for.
-    async fn client(&self) -> Result<Object, StoreError> {
+    pub(super) async fn client(&self) -> Result<Object, StoreError> {
         let until = Instant::now() + WAIT;
         loop {
             match self.0.get().await {

@@ -11,6 +11,7 @@ mod log;
 mod read;
 mod readers;
 mod recent;
+mod retention;
 mod rows;
 mod tables;
 #[cfg(test)]
@@ -38,7 +39,7 @@ use self::{
 use super::{
     Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
     Exported, HeartbeatDue, ListQuery, NextDue, Page, PendingPage, RequestKey, Revision, Standing, Store, StoreError,
-    WorkflowRecord, job::Ask, tail::Tail, transaction::Transaction,
+    WorkflowRecord, job::{Ask, Removing}, retention::OldEvents, tail::Tail, transaction::Transaction,
 };
 use crate::{
     approval::{Approval, ApprovalId, Command, Origin},
@@ -124,12 +125,15 @@ impl SqliteStore {
         F: FnMut(&mut Transaction<'_, SqliteTables>) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,
     {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
         let (job, answer) = Ask::new(work);
-        queue.send(Box::new(job)).await.map_err(|_| unavailable(WriterGone))?;
-        // The writer ends once it has all there is of the queue.
-        drop(queue);
+        self.send(Box::new(job)).await?;
         answer.await.map_err(|_| unavailable(WriterGone))?
+    }
+
+    async fn send(&self, job: Write) -> Result<(), StoreError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
+        // The writer ends once it has all there is of the queue.
+        queue.send(job).await.map_err(|_| unavailable(WriterGone))
     }
 
     /// Lets the writer finish; its thread.
@@ -308,6 +312,34 @@ impl Store for SqliteStore {
 
     async fn api_tokens(&self) -> Result<Vec<ApiTokenRecord>, StoreError> {
         self.readers.read(tokens::all).await
+    }
+
+    async fn old_events(&self, before: Timestamp, limit: usize) -> Result<Option<OldEvents>, StoreError> {
+        let before = before.as_millisecond();
+        self.readers.read(move |connection| retention::old_events(connection, before, limit)).await
+    }
+
+    async fn cut(&self, events: OldEvents) -> Result<bool, StoreError> {
+        let cut = move |transaction: &mut Transaction<'_, SqliteTables>| {
+            retention::cut(&transaction.tables.connection, events)
+        };
+        let (job, answer) = Ask::new(cut);
+        self.send(Box::new(Removing(job))).await?;
+        answer.await.map_err(|_| unavailable(WriterGone))?
+    }
+
+    async fn retired(&self, limit: usize) -> Result<Vec<Arc<Approval>>, StoreError> {
+        self.readers.read(move |connection| retention::retired(connection, limit)).await
+    }
+
+    async fn prune(&self, ids: Vec<ApprovalId>) -> Result<u64, StoreError> {
+        let prune = move |transaction: &mut Transaction<'_, SqliteTables>| {
+            transaction.tables.removed(&ids);
+            retention::prune(&transaction.tables.connection, &ids)
+        };
+        let (job, answer) = Ask::new(prune);
+        self.send(Box::new(Removing(job))).await?;
+        answer.await.map_err(|_| unavailable(WriterGone))?
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -38,6 +38,15 @@ pub(super) const BY_DELIVERY_DUE: &str =
 pub(super) const BY_DETACHED: &str =
     stored_where!("a.detached_due IS NOT NULL AND a.detached_due <= ?1 ORDER BY a.detached_due LIMIT ?2");
 
+/// Finished approvals without an event after a revision. Never the youngest: its number would be given again.
+pub(super) const RETIRED: &str = stored_where!(
+    "a.status <> 'PENDING' AND a.revision <= ?1
+        AND a.heartbeat_due IS NULL AND a.delivery_due IS NULL AND a.detached_due IS NULL
+        AND NOT EXISTS (SELECT 1 FROM events x WHERE x.approval = a.number AND x.revision > ?1)
+        AND a.number < (SELECT max(number) FROM approvals)
+     ORDER BY a.revision LIMIT ?2"
+);
+
 /// One approval, by one of the statements above.
 pub(super) fn find(connection: &Connection, sql: &str, params: impl Params) -> Result<Option<Stored>, StoreError> {
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;

@@ -54,6 +54,11 @@ impl SqliteTables {
         self.recent.clear();
     }
 
+    /// Forgets approvals that were removed.
+    pub(super) fn removed(&mut self, ids: &[ApprovalId]) {
+        ids.iter().for_each(|id| self.recent.forget(id));
+    }
+
     fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
         self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(params)).map_err(failed)
     }

@@ -97,6 +97,10 @@ impl Writer {
 
     /// One transaction. After it, the head is what the file says, whatever happened.
     fn commit(&mut self, batch: &mut [Write]) -> Result<(), Failure> {
+        let removes = batch.iter().any(|job| job.removes());
+        if removes {
+            self.check_references(false);
+        }
         let outcome = self.try_commit(batch);
         if let Err(Failure::Job(error) | Failure::Transaction(error)) = &outcome {
             let error: &dyn std::error::Error = error;
@@ -105,6 +109,9 @@ impl Writer {
                 let _ = self.tables.connection.execute_batch("ROLLBACK");
             }
             self.tables.rolled_back();
+        }
+        if removes {
+            self.check_references(true);
         }
         let Written { head, changes, refusals } = outcome?;
         self.refusals = refusals;
@@ -123,6 +130,13 @@ impl Writer {
         let written = transaction.finish().map_err(Failure::Transaction)?;
         self.control("COMMIT")?;
         Ok(written)
+    }
+
+    /// Within a transaction this would be without effect.
+    fn check_references(&self, checked: bool) {
+        if let Err(error) = self.tables.connection.pragma_update(None, "foreign_keys", checked) {
+            tracing::warn!(%error, checked, "whether references are checked was not changed");
+        }
     }
 
     fn control(&self, sql: &str) -> Result<(), Failure> {
