@@ -264,7 +264,7 @@ fn store(error: &StoreError, report: &mut Report) -> Code {
             report.reason("SHUTTING_DOWN").retry();
             Code::Unavailable
         }
-        StoreError::Corrupt(_) | StoreError::NewerSchema { .. } | StoreError::Moved { .. } | StoreError::Migrating => {
+        StoreError::Corrupt(_) | StoreError::NewerSchema { .. } | StoreError::Moved(_) | StoreError::Migrating => {
             error!(error = error as &dyn std::error::Error, "the store can't be read");
             report.reason("INTERNAL");
             Code::Internal

@@ -76,13 +76,8 @@ pub enum StoreError {
         known: i64,
     },
     /// It was moved into a database, which is to be served instead.
-    #[error("it was moved to {to}: serve that; or, if no server ever does, remove {marker} to use this one again")]
-    Moved {
-        /// Where to.
-        to: String,
-        /// The file that says so.
-        marker: String,
-    },
+    #[error("it was moved to {0}")]
+    Moved(Box<str>),
     /// What is moved into it is not complete yet.
     #[error("a migration into this database is not finished: let approve-server migrate go on")]
     Migrating,

@@ -73,7 +73,7 @@ pub(crate) async fn finished_approvals_go_with_their_events(bed: &dyn Bed) {
     assert_eq!(history(&store, &pending.id).await, of_pending, "what is kept is kept with its events");
 
     let retired = store.retired(100).await.unwrap();
-    assert_eq!(retired, [gone.clone()]);
+    assert_eq!(retired, std::slice::from_ref(&gone));
     assert_eq!(store.prune(prune(&retired)).await.unwrap(), 1);
     assert_eq!(store.prune(prune(&retired)).await.unwrap(), 0, "it is gone");
     let mut store = store;
@@ -90,7 +90,7 @@ pub(crate) async fn finished_approvals_go_with_their_events(bed: &dyn Bed) {
         assert_eq!(ids(&store).await, [pending.id.clone(), undelivered.id.clone(), later.id.clone()]);
         assert!(history(&store, &gone.id).await.is_empty());
         assert_eq!(store.count_pending(None).await.unwrap(), 1);
-        assert_eq!(pending_at(&store, head(&store), 10).await, [pending.clone()]);
+        assert_eq!(pending_at(&store, head(&store), 10).await, std::slice::from_ref(&pending));
         assert_eq!(store.due_deliveries(day(20), 10).await.unwrap().items.len(), 1, "what is to be delivered");
     }
     // A request for it finds nothing; its token is anybody's.

@@ -47,7 +47,11 @@ pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
 pub(super) fn refuse_moved(folder: &Path) -> Result<(), StoreError> {
     let marker = folder.join(MOVED);
     match std::fs::read_to_string(&marker) {
-        Ok(to) => Err(StoreError::Moved { to, marker: marker.display().to_string() }),
+        Ok(to) => {
+            let marker = marker.display();
+            let instead = "serve that; or, if no server ever did, use this one again by removing";
+            Err(StoreError::Moved(format!("{to}: {instead} {marker}").into()))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(unavailable(error)),
     }
