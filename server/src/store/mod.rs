@@ -36,11 +36,11 @@ use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 pub(crate) use self::pending::{Outline, Text};
+use self::retention::OldEvents;
 pub use self::{
     events::{EventPage, EventQuery, ExportRange, Exported, Recorded},
     pending::Pending,
 };
-use self::retention::OldEvents;
 use crate::{
     approval::{
         Approval, ApprovalId, Command, Origin, Principal, Priority, Refusal, Scope, Status, TaskInput, TaskToken,

@@ -113,7 +113,7 @@ async fn a_server_that_is_stopped_fails_no_call() {
             let mut failed = Vec::new();
             let mut last = waiting.lock().await[0].clone();
             while !done.load(Ordering::Acquire) {
-                let get = GetApprovalRequest { approval_id: last.clone(), ..GetApprovalRequest::default() };
+                let get = GetApprovalRequest { approval_id: last.clone() };
                 for _ in 0..20 {
                     let answer = client.get_approval(request_as("ana", get.clone())).await;
                     failed.extend(answer.err());

@@ -39,7 +39,11 @@ use self::{
 use super::{
     Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
     Exported, HeartbeatDue, ListQuery, NextDue, Page, PendingPage, RequestKey, Revision, Standing, Store, StoreError,
-    WorkflowRecord, job::{Ask, Removing}, retention::OldEvents, tail::Tail, transaction::Transaction,
+    WorkflowRecord,
+    job::{Ask, Removing},
+    retention::OldEvents,
+    tail::Tail,
+    transaction::Transaction,
 };
 use crate::{
     approval::{Approval, ApprovalId, Command, Origin},
