@@ -279,6 +279,32 @@ async fn who_waits_is_woken_for_what_is_of_interest_alone_and_knows_of_all_that_
 }
 
 #[tokio::test]
+async fn streams_that_are_not_looked_after_hold_up_nobody() {
+    let mut rig = Rig::new(5);
+    for _ in 0..300 {
+        rig.ask("pay").await;
+    }
+    let head = *rig.store.head().borrow();
+    let mut left = Vec::new();
+    for resume in [None, Some(0)].into_iter().cycle().take(20) {
+        let mut stream = rig.hub.subscribe(Filter::default(), resume).unwrap();
+        // They begin to read, each of them, and are never asked again.
+        let _ = futures::poll!(std::pin::pin!(stream.next()));
+        let _ = futures::poll!(std::pin::pin!(stream.next()));
+        left.push(stream);
+    }
+    for resume in [None, Some(0)] {
+        let mut client = Client::new(&rig, Filter::default());
+        (client.resume, client.synced) = (resume, resume.is_some());
+        client.reconnect(&rig);
+        client.until(head).await;
+        assert_eq!(client.view.len(), 300);
+    }
+    drop(left);
+    rig.end().await;
+}
+
+#[tokio::test]
 async fn a_settled_delivery_is_told_to_whoever_waits_for_it() {
     let mut rig = Rig::new(2);
     let asked = rig.ask("pay").await;
