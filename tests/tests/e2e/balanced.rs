@@ -155,4 +155,16 @@ async fn a_server_that_is_stopped_fails_no_call() {
     }
     let approvals = approve_tests::ledger::all_approvals(&ana).await;
     assert!(approvals.iter().all(|approval| approval.status() == ApprovalStatus::Approved));
+    // Without any server a call may be tried again.
+    for (server, _) in &mut servers {
+        server.kill();
+    }
+    wait_for("the balancer to see that nobody is there", async || {
+        let mut client = ApprovalServiceClient::new(endpoint.connect().await.ok()?);
+        let get = GetApprovalRequest { approval_id: approvals[0].id.clone() };
+        let error = client.get_approval(request_as("ana", get)).await.unwrap_err();
+        assert_eq!(error.code(), tonic::Code::Unavailable, "{error:?}");
+        (error.message() == "no server is ready").then_some(())
+    })
+    .await;
 }
