@@ -93,11 +93,22 @@ pub(crate) async fn finished_approvals_go_with_their_events(bed: &dyn Bed) {
         assert_eq!(pending_at(&store, head(&store), 10).await, std::slice::from_ref(&pending));
         assert_eq!(store.due_deliveries(day(20), 10).await.unwrap().items.len(), 1, "what is to be delivered");
     }
+    let labels = gone.request.labels.clone();
+    let of_label = ListQuery {
+        filter: Filter { labels, ..Filter::default() },
+        statuses: Vec::new(),
+        order: Order::OldestFirst,
+        after: None,
+        limit: 100,
+    };
+    assert_eq!(store.list(of_label).await.unwrap().approvals, []);
     // A request for it finds nothing; its token is anybody's.
     let again = store.execute(&gone.id, reject(), origin(), seconds(5), key("bob", "once", 1)).await.unwrap();
     assert!(matches!(again, Executed::NotFound), "{again:?}");
     let anew = created(&store, task(1)).await;
     assert!(![&pending.id, &undelivered.id, &later.id].contains(&&anew.id));
+    let twice = store.admit(task(1)).await.unwrap();
+    assert!(matches!(&twice, Admitted::Known(known) if known.id == anew.id), "{twice:?}");
     // What was kept goes on.
     let rejected = done(&store, &pending, reject(), day(11)).await;
     deliver(&store, &rejected, day(11)).await;
