@@ -10,6 +10,10 @@ const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("sc
 /// The advisory lock of whoever migrates: "approve" as a number.
 const LOCK: i64 = 0x61_7070_726f_7665;
 
+/// The newest version.
+#[cfg(test)]
+pub(super) const NEWEST: usize = MIGRATIONS.len();
+
 /// Brings the schema to the newest version.
 pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
