@@ -33,7 +33,7 @@ pub struct Kept {
 
 impl Default for Kept {
     fn default() -> Self {
-        Self { changes: 8_192, bytes: 16 << 20, older_bytes: 16 << 20 }
+        Self { changes: 8_192, bytes: 8 << 20, older_bytes: 8 << 20 }
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn open_writer(folder: &Path) -> Result<Connection, StoreError> {
     drop(private_file(&path)?);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    prepare(&connection, 32_000)?;
+    prepare(&connection, 12_000)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
@@ -79,7 +79,8 @@ pub(super) fn open_writer(folder: &Path) -> Result<Connection, StoreError> {
 pub(super) fn open_reader(folder: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(folder.join(DATABASE), flags).map_err(failed)?;
-    prepare(&connection, 8_000)?;
+    // What is above the leaves; for the rest there is the system's cache.
+    prepare(&connection, 2_000)?;
     Ok(connection)
 }
 

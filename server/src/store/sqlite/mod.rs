@@ -67,7 +67,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { readers: 4, batch: 512, queue: 1_024, tail_changes: 4_096, tail_bytes: 16 << 20 }
+        Self { readers: 4, batch: 512, queue: 1_024, tail_changes: 4_096, tail_bytes: 8 << 20 }
     }
 }
 
