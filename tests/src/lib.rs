@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod load;
 pub mod localstack;
 pub mod microburst;
+pub mod oidc;
 pub mod postgres;
 pub mod process;
 pub mod record;
