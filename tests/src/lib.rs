@@ -8,6 +8,7 @@
 pub mod approvals;
 pub mod aws;
 pub mod binaries;
+pub mod browser;
 pub mod certificates;
 pub mod cli;
 pub mod crowd;
@@ -22,6 +23,7 @@ pub mod microburst;
 pub mod oidc;
 pub mod postgres;
 pub mod process;
+pub mod provider;
 pub mod record;
 pub mod scenarios;
 pub mod secure;

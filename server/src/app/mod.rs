@@ -2,6 +2,7 @@
 
 mod error;
 mod follow;
+mod inbox;
 mod migrate;
 mod parts;
 mod ready;
@@ -100,6 +101,8 @@ pub async fn dev(options: DevOptions) -> Result<(), AppError> {
         worker: config::Worker { min_polls: 4, max_polls: 32, ..config::Worker::default() },
         // Whatever is lost with an open poll is lost with the embedded Step Functions.
         shutdown: config::Shutdown { poll_seconds: 0, deadline_seconds: 10 },
+        // Only there are people believed who they say they are.
+        web: options.listen.ip().is_loopback().then(config::Web::default),
         ..Config::default()
     };
     let base = Base::open(&config, &aws).await?;

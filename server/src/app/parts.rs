@@ -12,11 +12,12 @@ use super::{AppError, VERSION, follow::Follower, load_tokens, open_store, ready:
 use crate::{
     approval::Origin,
     audit::{self, AdminEvent, Anchors, SigningKey},
-    auth::{self, ApiTokens, Authenticator},
+    auth::{self, ApiTokens, Authenticator, CallLimits},
     clock::{SharedClock, SystemClock},
     config::Config,
     entropy::SystemEntropy,
     grpc::{self, Access, Approvals, AuditCalls, Gate, WorkflowCalls},
+    operations::Operations,
     provision::{Heartbeats, SdkControlPlane},
     retention::Retention,
     stepfunctions::{self, Sdk},
@@ -26,6 +27,7 @@ use crate::{
         metrics::{Metrics, SharedMetrics},
     },
     watch::{Hub, Kept},
+    web::Front,
     worker::{Worker, WorkerOptions},
     workflows::{Provisioner, Workflows},
 };
@@ -119,13 +121,10 @@ impl Parts {
         let address =
             listener.local_addr().map_err(|error| AppError::system("cannot tell the address")(error.into()))?;
         let closing = CancellationToken::new();
-        let approvals = Approvals {
-            store: Arc::clone(&self.store),
-            hub: Arc::clone(&self.hub),
-            worker: self.worker.handle(),
-            clock: Arc::clone(&self.clock),
-            closing: closing.clone(),
-        };
+        let operations =
+            Operations { store: Arc::clone(&self.store), worker: self.worker.handle(), clock: Arc::clone(&self.clock) };
+        let approvals =
+            Approvals { operations: operations.clone(), hub: Arc::clone(&self.hub), closing: closing.clone() };
         let calls = TaskTracker::new();
         let workflows = WorkflowCalls {
             provisioner: Arc::clone(&self.provisioner),
@@ -161,9 +160,12 @@ impl Parts {
             let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
             hub.spawn(Retention { store, clock, settings }.run(hub_stop.clone()));
         }
+        let limits = Arc::new(CallLimits::new(&config.limits));
+        let pages = self.inbox(config, address, operations, Arc::clone(&limits), &closing, (&hub, &hub_stop))?;
         let gate = Gate::new(
             Arc::clone(&self.authenticator),
-            &config.limits,
+            limits,
+            Duration::from_secs(config.limits.request_seconds.into()),
             Arc::clone(&self.store),
             Arc::clone(&self.clock),
         );
@@ -180,6 +182,9 @@ impl Parts {
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .http2_max_header_list_size(Some(MAX_HEADER_BYTES))
             .max_concurrent_streams(Some(config.limits.streams_per_connection))
+            // What browsers speak without TLS.
+            .accept_http1(pages.is_some())
+            .layer(Front::new(pages))
             .layer(gate)
             .add_routes(routes)
             .serve_with_incoming_shutdown(grpc::incoming(listener, &config.limits), closing.clone().cancelled_owned());

@@ -42,6 +42,7 @@ approve-server dev is ready.
 
   state machine  {state_machine}
   gRPC           {grpc}
+  inbox          {grpc}/  (in a browser)
   AWS endpoint   {aws}  (Step Functions and IAM, embedded)
   data folder    {data_dir}
 

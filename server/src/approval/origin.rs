@@ -18,6 +18,9 @@ pub enum Via {
     Jwt,
     /// An API token.
     ApiToken,
+    /// A session of the web inbox, which began with a sign-in at the issuer; where callers are believed, with a name
+    /// that was picked.
+    Web,
 }
 
 /// Who is behind a command, and from where it came.

@@ -90,6 +90,17 @@ impl Authenticator {
         self.mode != IdentityMode::Trust
     }
 
+    /// Somebody who signed in to the inbox, with what they may do now.
+    pub(crate) fn signed_in(&self, person: Person, address: Option<SocketAddr>) -> Caller {
+        let grants = match self.mode {
+            IdentityMode::Trust => Arc::clone(&self.everything),
+            IdentityMode::Checked { .. } => self.roles.grants(&person),
+        };
+        let address = address.map(|address| address.to_string());
+        let origin = Origin { by: person.principal.clone(), on_behalf_of: None, via: Via::Web, address };
+        Caller { person, origin, grants }
+    }
+
     /// Reads issuers' keys again and again until told to stop.
     pub async fn keep_fresh(&self, stop: CancellationToken) {
         self.issuers.keep_fresh(stop).await;

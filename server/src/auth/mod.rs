@@ -12,6 +12,7 @@ mod error;
 mod jwt;
 mod limits;
 mod names;
+mod oidc;
 mod permission;
 mod role;
 mod secret;
@@ -31,6 +32,8 @@ pub use self::{
 pub(crate) use self::{
     authenticator::Shown,
     limits::{CallLimits, Seat, Seats, Slot, network},
+    names::principal,
+    oidc::{Begun, Provider, SignInError},
     permission::Grants,
     role::check_member,
     tls::secure,

@@ -12,7 +12,7 @@ pub(super) const MAX_GROUPS: usize = 200;
 const KINDS: [&str; 4] = ["user:", "group:", "service:", "system:"];
 
 /// The principal of a name that stands for one of a kind ("user", "group", "service").
-pub(super) fn principal(kind: &str, name: &str) -> Result<Principal, String> {
+pub(crate) fn principal(kind: &str, name: &str) -> Result<Principal, String> {
     if KINDS.iter().any(|kind| name.get(..kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(kind))) {
         return Err("a name may not begin like a principal".to_owned());
     }

@@ -8,6 +8,7 @@ mod retention;
 mod store;
 #[cfg(test)]
 mod tests;
+mod web;
 
 use std::{
     net::SocketAddr,
@@ -29,6 +30,7 @@ pub use self::{
     limits::Limits,
     retention::Retention,
     store::{Postgres, StoreUrl},
+    web::{Oidc, PublicUrl, Web},
 };
 
 /// Environment variables of this prefix are settings: `APPROVE_SERVER__AWS__REGION` is `aws.region`.
@@ -68,6 +70,8 @@ pub struct Config {
     pub audit: Audit,
     /// What is moved out of the store once it is old.
     pub retention: Retention,
+    /// The inbox for approvers. Absent: there is none.
+    pub web: Option<Web>,
 }
 
 /// How AWS is reached. What is not set here comes from the usual chain: environment (`AWS_PROFILE` and the like), profile, SSO, instance.
@@ -175,6 +179,7 @@ impl Default for Config {
             limits: Limits::default(),
             audit: Audit::default(),
             retention: Retention::default(),
+            web: None,
         }
     }
 }
@@ -257,6 +262,7 @@ impl Config {
         self.audit.check()?;
         self.shared_store()?;
         self.retention.settings()?;
+        self.check_web()?;
         let polls = 1..=1_000;
         if !polls.contains(&self.worker.min_polls) {
             return refuse("worker.min_polls", "expected 1 to 1,000: AWS allows no more per activity".to_owned());

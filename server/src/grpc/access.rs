@@ -102,6 +102,7 @@ fn via(via: Via) -> &'static str {
         Via::Certificate => "certificate",
         Via::Jwt => "jwt",
         Via::ApiToken => "api_token",
+        Via::Web => "web",
     }
 }
 

@@ -34,7 +34,6 @@ use crate::{
     audit::AdminEvent,
     auth::{AuthError, Authenticated, Authenticator, CallLimits, Shown, Slot},
     clock::SharedClock,
-    config,
     store::SharedStore,
 };
 
@@ -44,7 +43,7 @@ pub(crate) struct Gate(Arc<Inner>);
 
 struct Inner {
     authenticator: Arc<Authenticator>,
-    limits: CallLimits,
+    limits: Arc<CallLimits>,
     request_time: Duration,
     store: SharedStore,
     clock: SharedClock,
@@ -53,12 +52,12 @@ struct Inner {
 impl Gate {
     pub(crate) fn new(
         authenticator: Arc<Authenticator>,
-        limits: &config::Limits,
+        limits: Arc<CallLimits>,
+        request_time: Duration,
         store: SharedStore,
         clock: SharedClock,
     ) -> Self {
-        let request_time = Duration::from_secs(limits.request_seconds.into());
-        Self(Arc::new(Inner { authenticator, limits: CallLimits::new(limits), request_time, store, clock }))
+        Self(Arc::new(Inner { authenticator, limits, request_time, store, clock }))
     }
 }
 
@@ -232,7 +231,8 @@ fn refused_permission(response: &Response<Body>) -> Option<String> {
     (reason == "PERMISSION_MISSING").then_some(reason)
 }
 
-fn address(extensions: &Extensions) -> Option<SocketAddr> {
+/// Where a request comes from.
+pub(crate) fn address(extensions: &Extensions) -> Option<SocketAddr> {
     match extensions.get::<TcpConnectInfo>() {
         Some(tcp) => tcp.remote_addr(),
         None => extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.get_ref().remote_addr(),

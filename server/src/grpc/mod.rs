@@ -29,7 +29,7 @@ pub(crate) use self::{
     access::Access,
     approvals::{ApprovalRoutes, Approvals},
     audit::AuditCalls,
-    gate::Gate,
+    gate::{Gate, address},
     incoming::incoming,
     workflows::WorkflowCalls,
 };

@@ -10,6 +10,7 @@ use tracing::error;
 use crate::{
     approval::Refusal,
     auth::AuthError,
+    operations::OperationError,
     provision::ProvisionError,
     stepfunctions::{CallError, Failure},
     store::StoreError,
@@ -67,6 +68,19 @@ pub(super) enum ApiError {
 impl ApiError {
     pub(super) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Field { field: field.into(), problem: problem.into() }
+    }
+}
+
+impl From<OperationError> for ApiError {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Auth(error) => Self::Auth(error),
+            OperationError::Refused(refusal) => Self::Refused(refusal),
+            OperationError::Store(error) => Self::Store(error),
+            OperationError::Field { field, problem } => Self::field(field, problem),
+            OperationError::KeyReused => Self::KeyReused,
+            OperationError::NotFound(id) => Self::ApprovalNotFound(id.to_string()),
+        }
     }
 }
 

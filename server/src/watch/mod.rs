@@ -90,6 +90,12 @@ impl Entry {
         &self.change.after
     }
 
+    /// Whether the approval did not match before the change.
+    #[must_use]
+    pub fn is_new_to(&self, filter: &Filter) -> bool {
+        !self.change.before.as_deref().is_some_and(|before| before.status == Status::Pending && filter.matches(before))
+    }
+
     /// What `encode` makes of the approval: made once, however many subscribers send it. All must encode alike.
     pub fn encoded(&self, encode: impl FnOnce(&Approval) -> Bytes) -> &Bytes {
         self.encoded.get_or_init(|| encode(&self.change.after))

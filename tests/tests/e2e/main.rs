@@ -13,6 +13,8 @@ mod cli_rules;
 mod cloudformation;
 mod health_reflection;
 mod identity;
+mod inbox;
+mod inbox_sign_in;
 mod least_privilege;
 mod lifecycle;
 mod limits;

@@ -56,6 +56,17 @@ impl Claims {
         Ok(Timestamp::from_second(until).unwrap_or(Timestamp::MAX))
     }
 
+    /// Refuses an ID token that answers another sign-in, or was made for another client.
+    pub(super) fn answers(&self, client: &str, nonce: &str) -> Result<(), AuthError> {
+        if self.0.get("nonce").and_then(Value::as_str) != Some(nonce) {
+            return Err(refused("is the answer to another sign-in"));
+        }
+        if self.0.get("azp").is_some_and(|party| party.as_str() != Some(client)) {
+            return Err(refused("is meant for another client"));
+        }
+        Ok(())
+    }
+
     /// A time in whole seconds. A fraction is cut off.
     fn time(&self, claim: &str) -> Result<Option<i64>, AuthError> {
         let Some(value) = self.0.get(claim) else { return Ok(None) };

@@ -1,9 +1,10 @@
-//! Gets a key set over HTTP: one GET, no redirects, bounded in time and size.
+//! Asks an issuer over HTTP: no redirects, bounded in time and size.
 
 use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -20,10 +21,41 @@ use super::{KeysError, source::MAX_BYTES};
 /// How long the whole of it may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Why there is no answer.
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// Sends requests to an issuer.
+pub(in crate::auth) struct IssuerClient(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+impl IssuerClient {
+    /// One that trusts these roots, in PEM; the system's where there are none. `url` is for the error.
+    pub(in crate::auth) fn new(url: &str, roots: Option<&Path>) -> Result<Self, KeysError> {
+        let builder = match roots {
+            Some(path) => HttpsConnectorBuilder::new().with_tls_config(trusting(path)?),
+            None => HttpsConnectorBuilder::new()
+                .with_provider_and_native_roots(aws_lc_rs::default_provider())
+                .map_err(|error| KeysError::Fetch { url: url.to_owned(), source: error.into() })?,
+        };
+        let connector = builder.https_or_http().enable_http1().build();
+        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
+    }
+
+    /// The answer to a request: its status and body.
+    pub(in crate::auth) async fn send(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failed> {
+        let answer = async {
+            let response = self.0.request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_BYTES).collect().await?;
+            Ok((status, body.to_bytes()))
+        };
+        tokio::time::timeout(TIMEOUT, answer).await.unwrap_or_else(|_| Err(FetchError::Late.into()))
+    }
+}
+
 /// Gets one URL.
 pub(super) struct Fetcher {
     url: String,
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: IssuerClient,
 }
 
 impl std::fmt::Debug for Fetcher {
@@ -37,20 +69,13 @@ enum FetchError {
     #[error("it did not answer within {} s", TIMEOUT.as_secs())]
     Late,
     #[error("it answered with status {0}")]
-    Status(http::StatusCode),
+    Status(StatusCode),
 }
 
 impl Fetcher {
     /// For a URL that was checked.
     pub(super) fn new(url: &str, roots: Option<&Path>) -> Result<Self, KeysError> {
-        let builder = match roots {
-            Some(path) => HttpsConnectorBuilder::new().with_tls_config(trusting(path)?),
-            None => HttpsConnectorBuilder::new()
-                .with_provider_and_native_roots(aws_lc_rs::default_provider())
-                .map_err(|error| KeysError::Fetch { url: url.to_owned(), source: error.into() })?,
-        };
-        let connector = builder.https_or_http().enable_http1().build();
-        Ok(Self { url: url.to_owned(), client: Client::builder(TokioExecutor::new()).build(connector) })
+        Ok(Self { url: url.to_owned(), client: IssuerClient::new(url, roots)? })
     }
 
     pub(super) fn url(&self) -> &str {
@@ -58,22 +83,15 @@ impl Fetcher {
     }
 
     pub(super) async fn get(&self) -> Result<Vec<u8>, KeysError> {
-        let failed =
-            |source: Box<dyn std::error::Error + Send + Sync>| KeysError::Fetch { url: self.url.clone(), source };
-        match tokio::time::timeout(TIMEOUT, self.try_get()).await {
-            Ok(got) => got.map_err(failed),
-            Err(_) => Err(failed(FetchError::Late.into())),
-        }
+        self.try_get().await.map_err(|source| KeysError::Fetch { url: self.url.clone(), source })
     }
 
-    async fn try_get(&self) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-        let request = http::Request::get(&self.url).header("accept", "application/json").body(Empty::new())?;
-        let response = self.client.request(request).await?;
-        if response.status() != http::StatusCode::OK {
-            return Err(FetchError::Status(response.status()).into());
+    async fn try_get(&self) -> Result<Vec<u8>, Failed> {
+        let request = Request::get(&self.url).header("accept", "application/json").body(Full::default())?;
+        match self.client.send(request).await? {
+            (StatusCode::OK, body) => Ok(body.to_vec()),
+            (status, _) => Err(FetchError::Status(status).into()),
         }
-        let body = Limited::new(response.into_body(), MAX_BYTES).collect().await?;
-        Ok(body.to_bytes().to_vec())
     }
 }
 

@@ -4,7 +4,7 @@
 //! of those keys it was signed with.
 
 mod claims;
-mod fetch;
+pub(super) mod fetch;
 mod header;
 mod keys;
 mod source;
@@ -133,6 +133,17 @@ impl Issuers {
 
     /// Whom a token names, if it is good now.
     pub(super) async fn verify(&self, token: &str) -> Result<Named, AuthError> {
+        self.read(token).await.map(|(named, _)| named)
+    }
+
+    /// Whom an ID token names that answers a sign-in of this client with this nonce.
+    pub(super) async fn verify_id_token(&self, token: &str, client: &str, nonce: &str) -> Result<Named, AuthError> {
+        let (named, claims) = self.read(token).await?;
+        claims.answers(client, nonce)?;
+        Ok(named)
+    }
+
+    async fn read(&self, token: &str) -> Result<(Named, Claims), AuthError> {
         if token.len() > MAX_TOKEN {
             return Err(refused("is too long"));
         }
@@ -161,6 +172,6 @@ impl Issuers {
         let now = self.clock.0.now();
         let until = claims.check(&issuer.settings, now)?;
         let person = claims.person(&issuer.settings)?;
-        Ok(Named { person, until, generation: key.generation, issuer: *place })
+        Ok((Named { person, until, generation: key.generation, issuer: *place }, claims))
     }
 }

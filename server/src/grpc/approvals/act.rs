@@ -13,7 +13,7 @@ use crate::{
     approval::{Approval, ApprovalId, Command},
     auth::{Caller, Permission},
     grpc::{convert, status::ApiError},
-    store::{Executed, RequestKey, Revision},
+    store::RequestKey,
 };
 
 /// How long a claim lasts where the caller does not say.
@@ -22,26 +22,16 @@ const CLAIM: SignedDuration = SignedDuration::from_hours(1);
 const REASSIGNMENT: SignedDuration = SignedDuration::from_hours(24);
 
 impl Approvals {
-    /// Carries out a command, and sees to it that what follows from it is done.
-    pub(super) async fn execute(
+    async fn carry_out(
         &self,
         caller: &Caller,
         permission: Permission,
         id: &ApprovalId,
         command: Command,
         key: Option<RequestKey>,
-    ) -> Result<(Arc<Approval>, Revision), ApiError> {
-        self.require(caller, permission, id).await?;
-        let origin = caller.origin.clone();
-        match self.store.execute(id, command, origin, self.clock.now(), key).await? {
-            Executed::Done { approval, revision } => {
-                self.worker.decided(&approval);
-                Ok((approval, revision))
-            }
-            Executed::Refused(refusal) => Err(refusal.into()),
-            Executed::KeyReused => Err(ApiError::KeyReused),
-            Executed::NotFound => Err(ApiError::ApprovalNotFound(id.to_string())),
-        }
+    ) -> Result<Arc<Approval>, ApiError> {
+        let (approval, _) = self.operations.execute(caller, permission, id, command, key).await?;
+        Ok(approval)
     }
 
     async fn act(
@@ -51,12 +41,12 @@ impl Approvals {
         id: &ApprovalId,
         command: Command,
     ) -> Result<Arc<Approval>, ApiError> {
-        self.execute(caller, permission, id, command, None).await.map(|(approval, _)| approval)
+        self.carry_out(caller, permission, id, command, None).await
     }
 
     /// What the caller acts as on an approval: an operator where they are one, else as `other` says.
     async fn role(&self, caller: &Caller, id: &ApprovalId, other: Permission) -> Result<(bool, Permission), ApiError> {
-        let approval = self.seen(caller, id).await?;
+        let approval = self.operations.seen(caller, id).await?;
         let operator = caller.may_on(Permission::Operate, &approval);
         Ok((operator, if operator { Permission::Operate } else { other }))
     }
@@ -69,12 +59,12 @@ impl Approvals {
         let id = read::id(&request.approval_id)?;
         let key = read::key(&request.request_id, &caller.key(), &request)?;
         let command = Command::Withdraw { by: caller.person.clone(), comment: read::comment(request.comment)? };
-        self.execute(&caller, Permission::Decide, &id, command, key).await.map(|(approval, _)| approval)
+        self.carry_out(&caller, Permission::Decide, &id, command, key).await
     }
 
     pub(super) async fn claim(&self, caller: Caller, request: ClaimApprovalRequest) -> Result<Arc<Approval>, ApiError> {
         let id = read::id(&request.approval_id)?;
-        let until = read::until(request.duration, CLAIM, self.clock.now())?;
+        let until = read::until(request.duration, CLAIM, self.operations.clock.now())?;
         let command = Command::Claim { by: caller.person.clone(), until };
         self.act(&caller, Permission::Decide, &id, command).await
     }
@@ -100,7 +90,7 @@ impl Approvals {
         let command = Command::Reassign {
             to: convert::read_actor("to", &request.to)?,
             comment: read::comment(request.comment)?,
-            until: read::until(request.duration, REASSIGNMENT, self.clock.now())?,
+            until: read::until(request.duration, REASSIGNMENT, self.operations.clock.now())?,
             operator,
             by: caller.person.clone(),
         };
@@ -118,14 +108,14 @@ impl Approvals {
         // Whoever asked for it needs no more than to see it.
         let (operator, permission) = self.role(&caller, &id, Permission::View).await?;
         let command = Command::Cancel { reason, operator, by: caller.person.principal.clone() };
-        self.execute(&caller, permission, &id, command, key).await.map(|(approval, _)| approval)
+        self.carry_out(&caller, permission, &id, command, key).await
     }
 
     pub(super) async fn hold(&self, caller: Caller, request: HoldApprovalRequest) -> Result<Arc<Approval>, ApiError> {
         let id = read::id(&request.approval_id)?;
         let reason = read::reason(request.reason)?;
         let until = request.end_time.map(|end| convert::read_timestamp("end_time", end)).transpose()?;
-        if until.is_some_and(|until| until <= self.clock.now()) {
+        if until.is_some_and(|until| until <= self.operations.clock.now()) {
             return Err(ApiError::field("end_time", "expected a time in the future"));
         }
         let command = Command::Hold { by: caller.person.principal.clone(), until, reason };

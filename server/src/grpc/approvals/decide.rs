@@ -8,9 +8,9 @@ use tonic::metadata::MetadataMap;
 
 use super::{Approvals, read};
 use crate::{
-    approval::Command,
-    auth::{Caller, Permission},
+    auth::Caller,
     grpc::{convert, deadline, status::ApiError},
+    operations::Decide,
 };
 
 /// How long a decision's delivery is waited for at most.
@@ -29,15 +29,13 @@ impl Approvals {
         // Waiting is no part of what is decided.
         let body = DecideRequest { wait_for_delivery: false, ..request.clone() };
         let key = read::key(&request.request_id, &caller.key(), &body)?;
-        let command = Command::Vote {
+        let decide = Decide {
             choice: convert::read_choice(request.decision, request.outcome)?,
-            comment: read::comment(request.comment)?,
-            response: read::response(&request.response_json)?,
+            comment: request.comment,
+            response: request.response_json,
             etag: Some(request.etag).filter(|etag| !etag.is_empty()),
-            cast_by: caller.origin.on_behalf_of.is_some().then(|| caller.origin.by.clone()),
-            by: caller.person.clone(),
         };
-        let (mut approval, revision) = self.execute(&caller, Permission::Decide, &id, command, key).await?;
+        let (mut approval, revision) = self.operations.decide(&caller, &id, decide, key).await?;
         if request.wait_for_delivery && approval.status.is_final() {
             // A deadline that passes here loses nothing: the decision is on disk, and on its way.
             if let Ok(Some(settled)) = tokio::time::timeout_at(wait_until, self.hub.settled(&id)).await {

@@ -30,7 +30,7 @@ impl Approvals {
                 convert::read_person("person", person)?
             }
         };
-        let explanation = explain(&approval, Some(&person), self.clock.now());
+        let explanation = explain(&approval, Some(&person), self.operations.clock.now());
         Ok(ExplainApprovalResponse { explanation: Some(convert::explanation(explanation)) })
     }
 }

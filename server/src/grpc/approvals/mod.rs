@@ -28,25 +28,19 @@ pub(crate) use self::service::ApprovalRoutes;
 use super::{convert, status::ApiError, token};
 use crate::{
     approval::{Approval, ApprovalId},
-    auth::{self, Caller, Permission, Place},
-    clock::SharedClock,
-    store::{Filter, ListQuery, Order, SharedStore},
+    auth::{self, Caller, Permission},
+    operations::{self, Operations},
+    store::{Filter, ListQuery, Order},
     watch::Hub,
-    worker::WorkerHandle,
 };
 
 /// How many approvals an ambiguous prefix names.
 const MAX_MATCHES: usize = 5;
 
-/// How long it takes to say that there is no such approval, to whoever does not see all. Longer than it takes to look.
-const UNSEEN: Duration = Duration::from_millis(25);
-
 /// What the service needs.
 pub(crate) struct Approvals {
-    pub(crate) store: SharedStore,
+    pub(crate) operations: Operations,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) worker: WorkerHandle,
-    pub(crate) clock: SharedClock,
     /// Ends streams.
     pub(crate) closing: CancellationToken,
 }
@@ -87,7 +81,7 @@ impl ApprovalService for Approvals {
             size => usize::try_from(size).unwrap_or(usize::MAX).min(1_000),
         };
         let query = ListQuery { filter, statuses, order, after, limit };
-        let page = self.store.list(query).await.map_err(ApiError::from)?;
+        let page = self.operations.store.list(query).await.map_err(ApiError::from)?;
         Ok(Response::new(ListApprovalsResponse {
             approvals: page.approvals.iter().map(|approval| convert::approval(approval)).collect(),
             next_page_token: page.next.map(|next| token::page(digest, &next)).unwrap_or_default(),
@@ -166,7 +160,7 @@ impl ApprovalService for Approvals {
     }
 
     async fn check_rule(&self, request: Request<CheckRuleRequest>) -> Result<Response<CheckRuleResponse>, Status> {
-        Ok(Response::new(explain::check_rule(request.into_inner(), self.clock.now())?))
+        Ok(Response::new(explain::check_rule(request.into_inner(), self.operations.clock.now())?))
     }
 }
 
@@ -185,7 +179,7 @@ impl Approvals {
             Some(interval) => convert::read_duration("heartbeat_interval", interval)?.unsigned_abs(),
             None => Duration::from_secs(10),
         };
-        let standing = self.store.standing();
+        let standing = self.operations.store.standing();
         if !standing.borrow().reachable {
             return Err(ApiError::StoreAway.into());
         }
@@ -195,26 +189,6 @@ impl Approvals {
         let subscription = self.hub.subscribe(filter, resume).map_err(ApiError::from)?;
         let interval = interval.clamp(Duration::from_secs(1), Duration::from_mins(1));
         Ok(stream::responses(subscription, digest, interval, standing, self.closing.clone()))
-    }
-
-    /// An approval by its id. One that the caller does not see is none.
-    async fn seen(&self, caller: &Caller, id: &ApprovalId) -> Result<Arc<Approval>, ApiError> {
-        let begun = Instant::now();
-        match self.store.get(id).await?.filter(|approval| caller.may_on(Permission::View, approval)) {
-            Some(approval) => Ok(approval),
-            None => Err(not_found(caller, id.to_string(), begun).await),
-        }
-    }
-
-    /// Refuses what the caller may not do on an approval, or does not see.
-    async fn require(&self, caller: &Caller, permission: Permission, id: &ApprovalId) -> Result<(), ApiError> {
-        let everywhere = |permission| caller.may(permission, Place::Everywhere);
-        if everywhere(Permission::View) && everywhere(permission) {
-            return Ok(());
-        }
-        let approval = self.seen(caller, id).await?;
-        let request = &approval.request;
-        Ok(caller.require(permission, Some(&request.source.workflow), Some(&request.labels))?)
     }
 
     /// An approval by its id, or the beginning of it.
@@ -239,13 +213,13 @@ impl Approvals {
                 return Err(ApiError::field("approval_id", problem));
             }
         };
-        self.seen(caller, &id).await
+        Ok(self.operations.seen(caller, &id).await?)
     }
 
     /// The ids that begin so, of approvals that the caller sees; a few of them.
     async fn matches(&self, caller: &Caller, prefix: &str) -> Result<Vec<ApprovalId>, ApiError> {
         let Some(visible) = caller.scopes(Permission::View) else {
-            return Ok(self.store.find_prefix(prefix, MAX_MATCHES).await?);
+            return Ok(self.operations.store.find_prefix(prefix, MAX_MATCHES).await?);
         };
         let filter = Filter { visible: Some(visible), ..Filter::default() };
         let mut found = Vec::new();
@@ -259,7 +233,7 @@ impl Approvals {
                 after: Some(from),
                 limit: MAX_MATCHES,
             };
-            let page = self.store.list(query).await?;
+            let page = self.operations.store.list(query).await?;
             for approval in page.approvals {
                 if !approval.id.as_str().starts_with(prefix) || found.len() == MAX_MATCHES {
                     return Ok(found);
@@ -274,8 +248,6 @@ impl Approvals {
 
 /// There is none: said after the same time to whoever does not see all, so that it does not tell what is hidden.
 async fn not_found(caller: &Caller, id: String, begun: Instant) -> ApiError {
-    if !caller.may(Permission::View, Place::Everywhere) {
-        tokio::time::sleep_until(begun + UNSEEN).await;
-    }
+    operations::hide(caller, begun).await;
     ApiError::ApprovalNotFound(id)
 }

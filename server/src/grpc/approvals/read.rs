@@ -5,8 +5,9 @@ use prost::Message;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    approval::{ApprovalId, Limits},
+    approval::ApprovalId,
     grpc::{convert, status::ApiError},
+    operations::text,
     store::RequestKey,
 };
 
@@ -16,7 +17,7 @@ pub(super) fn id(text: &str) -> Result<ApprovalId, ApiError> {
 
 /// A text that may be empty.
 pub(super) fn comment(comment: String) -> Result<String, ApiError> {
-    text("comment", comment)
+    Ok(text("comment", comment)?)
 }
 
 /// A text that may not.
@@ -24,29 +25,7 @@ pub(super) fn reason(reason: String) -> Result<String, ApiError> {
     if reason.trim().is_empty() {
         return Err(ApiError::field("reason", "expected a reason: say why"));
     }
-    text("reason", reason)
-}
-
-fn text(field: &str, text: String) -> Result<String, ApiError> {
-    if text.len() > Limits::COMMENT {
-        let problem = format!("expected at most {} bytes, found {}", Limits::COMMENT, text.len());
-        return Err(ApiError::field(field, problem));
-    }
-    Ok(text)
-}
-
-pub(super) fn response(text: &str) -> Result<Option<String>, ApiError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    if text.len() > Limits::RESPONSE {
-        let problem = format!("expected at most {} bytes, found {}", Limits::RESPONSE, text.len());
-        return Err(ApiError::field("response_json", problem));
-    }
-    match serde_json::from_str::<&serde_json::value::RawValue>(text) {
-        Ok(raw) => Ok(Some(raw.get().to_owned())),
-        Err(error) => Err(ApiError::field("response_json", format!("expected JSON: {error}"))),
-    }
+    Ok(text("reason", reason)?)
 }
 
 /// When what lasts from now for a while ends: as long as is asked, within bounds.
