@@ -119,6 +119,9 @@ impl Client {
                 request.set_timeout(deadline.saturating_duration_since(Instant::now()));
             }
             self.identity().put_on(&mut request, token.as_ref())?;
+            if let Some(parent) = &self.config().traceparent {
+                parent.put_on(&mut request);
+            }
             let error = match send(service(self), request).await {
                 Ok(response) => return Ok(response.into_inner()),
                 Err(status) => self.error(status, timeout),

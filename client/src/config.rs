@@ -6,6 +6,7 @@ use tonic::transport::Endpoint;
 use crate::{
     Credentials, Error, Tls,
     credentials::{Identity, OnBehalfOf, is_loopback},
+    trace::TraceParent,
 };
 
 /// What may be on its way to a stream, and to all of a connection: a snapshot then need not wait for the other side at
@@ -35,6 +36,7 @@ pub struct Config {
     pub(crate) keepalive_interval: Duration,
     pub(crate) keepalive_timeout: Duration,
     pub(crate) user_agent: String,
+    pub(crate) traceparent: Option<TraceParent>,
 }
 
 impl Config {
@@ -52,6 +54,7 @@ impl Config {
             keepalive_interval: Duration::from_secs(20),
             keepalive_timeout: Duration::from_secs(10),
             user_agent: concat!("approve-client/", env!("CARGO_PKG_VERSION")).to_owned(),
+            traceparent: None,
         }
     }
 
@@ -113,6 +116,14 @@ impl Config {
     /// What goes before tonic's own in the `user-agent` header. Default `approve-client/<version>`.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
+        self
+    }
+
+    /// Asked with each call for the trace that the caller is in: W3C's `traceparent`,
+    /// `00-<trace id>-<span id>-<flags>`. The server's span of the call is then part of that trace, and linked from the
+    /// approval's own. Default: there is none.
+    pub fn traceparent(mut self, current: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        self.traceparent = Some(TraceParent::new(current));
         self
     }
 

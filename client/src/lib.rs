@@ -38,6 +38,7 @@ mod list;
 mod reason;
 mod secret;
 mod tls;
+mod trace;
 mod watch;
 mod workflows;
 

@@ -7,6 +7,7 @@ pub mod approval;
 pub mod audit;
 pub mod audit_key;
 pub mod auth;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod entropy;

@@ -3,10 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use approve_server::{
-    app::{self, AppError, DevOptions},
+    app::{self, AppError, DevOptions, Live},
     approval::{Origin, Scope},
     audit_key,
     auth::{Grant, NewToken, Permission, TokenError},
+    check::{self, Verdict},
     config::{Config, Log, LogFormat, Overrides},
     provision::permissions::{self, Patterns, Place, Purpose},
     telemetry,
@@ -27,7 +28,8 @@ struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 stopped as told, 1 other failure, 2 usage, 3 bad config, 4 address in use, \
-                          5 data folder or database, 6 AWS or provisioning, 7 stopped before all in hand was finished";
+                          5 data folder or database, 6 AWS or provisioning, 7 stopped before all in hand was finished, \
+                          8 something that was checked does not work";
 
 const MIGRATE_HELP: &str = "An interrupted migration goes on when it is begun again. Afterwards every row is read back \
                             and compared, and the chain of the record is computed anew: exit code 5 where anything \
@@ -81,6 +83,15 @@ enum Command {
         /// Where gRPC is served
         #[arg(long, value_name = "ADDRESS")]
         listen: Option<SocketAddr>,
+        /// Where approvals are kept
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Try what `serve` would need: settings, store, AWS's permissions, clocks, quotas. Changes nothing
+    Check {
+        /// Settings, as TOML; APPROVE_SERVER__… variables and flags take precedence
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
         /// Where approvals are kept
         #[arg(long, value_name = "FOLDER")]
         data_dir: Option<PathBuf>,
@@ -227,7 +238,8 @@ struct LogArguments {
 
 impl LogArguments {
     fn init(self) -> Result<(), AppError> {
-        Ok(telemetry::init(&Log { format: self.log_format, level: self.log_level })?)
+        telemetry::init(&Log { format: self.log_format, level: self.log_level })?;
+        Ok(())
     }
 }
 
@@ -254,9 +266,10 @@ async fn run(command: Command) -> Result<(), AppError> {
             app::dev(DevOptions { listen, aws_listen, data_dir, aws_data_file, ready_file }).await
         }
         Command::Serve { config, listen, data_dir, ready_file } => {
-            let config = Config::load(config.as_deref(), &Overrides { listen, data_dir, store: None })?;
-            telemetry::init(&config.log)?;
-            app::serve(config, ready_file.as_deref()).await
+            let (file, flags) = (config, Overrides { listen, data_dir, store: None });
+            let config = Config::load(file.as_deref(), &flags)?;
+            let log = telemetry::init(&config.log)?;
+            app::serve(config, Live::new(file, flags, log)?, ready_file.as_deref()).await
         }
         Command::AuditKey(AuditKeyCommand::Generate { out }) => {
             print!("{}", audit_key::generate(&out)?);
@@ -280,6 +293,16 @@ async fn run(command: Command) -> Result<(), AppError> {
             let flags = Overrides { listen, data_dir, ..Overrides::default() };
             print!("{}", Config::effective(config.as_deref(), &flags)?);
             Ok(())
+        }
+        Command::Check { config, data_dir } => {
+            let report = check::check(config.as_deref(), &Overrides { data_dir, ..Overrides::default() }).await?;
+            for finding in &report.findings {
+                println!("{finding}");
+            }
+            match report.count(Verdict::Fail) {
+                0 => Ok(()),
+                failed => Err(AppError::Check(failed)),
+            }
         }
         Command::Migrate { from, to, config, verify } => {
             let config = Config::load(config.as_deref(), &Overrides { store: to, ..Overrides::default() })?;

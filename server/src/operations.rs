@@ -1,13 +1,14 @@
 //! What callers do with approvals, however they call: over gRPC or from a page. Permissions, bounds of what they say,
 //! the store, and the worker that is told. What it takes to decide is for the approval's rule to say.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use crate::{
     approval::{Approval, ApprovalId, Choice, Command, Limits, Refusal},
     auth::{AuthError, Caller, Permission, Place},
     clock::SharedClock,
     store::{Executed, RequestKey, Revision, SharedStore, StoreError},
+    telemetry::trace::CallContext,
     worker::WorkerHandle,
 };
 
@@ -50,6 +51,8 @@ pub(crate) struct Decide {
     pub(crate) response: String,
     /// Only if this is still the etag.
     pub(crate) etag: Option<String>,
+    /// The trace of the call that it came by.
+    pub(crate) call: Option<CallContext>,
 }
 
 /// Carries out what callers ask for.
@@ -77,7 +80,10 @@ impl Operations {
             cast_by: caller.origin.on_behalf_of.is_some().then(|| caller.origin.by.clone()),
             by: caller.person.clone(),
         };
-        self.execute(caller, Permission::Decide, id, command, key).await
+        let from = SystemTime::now();
+        let done = self.execute(caller, Permission::Decide, id, command, key).await?;
+        self.worker.tracer().decided(&done.0, decide.call, from);
+        Ok(done)
     }
 
     /// Carries out a command, and sees to it that what follows from it is done.
@@ -91,9 +97,10 @@ impl Operations {
     ) -> Result<(Arc<Approval>, Revision), OperationError> {
         self.require(caller, permission, id).await?;
         let origin = caller.origin.clone();
-        match self.store.execute(id, command, origin, self.clock.now(), key).await? {
+        let at = self.clock.now();
+        match self.store.execute(id, command, origin, at, key).await? {
             Executed::Done { approval, revision } => {
-                self.worker.decided(&approval);
+                self.worker.decided(&approval, at);
                 Ok((approval, revision))
             }
             Executed::Refused(refusal) => Err(refusal.into()),

@@ -28,7 +28,7 @@ pub struct Workflow {
 }
 
 impl Workflow {
-    fn new(record: WorkflowRecord) -> Self {
+    pub(crate) fn new(record: WorkflowRecord) -> Self {
         let activity_arns = record.spec.activity_arns(&record.activity_arn);
         let steps = provision::steps(&record.definition, &activity_arns);
         Self { record, steps, activity_arns }

@@ -11,6 +11,7 @@ pub mod binaries;
 pub mod browser;
 pub mod certificates;
 pub mod cli;
+pub mod collector;
 pub mod crowd;
 pub mod fleet;
 pub mod history;

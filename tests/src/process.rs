@@ -98,6 +98,11 @@ impl Process {
         self.signal(Signal::QUIT);
     }
 
+    /// Sends it SIGHUP: settings are to be read again.
+    pub fn hangup(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Sends it SIGSTOP: from here on it answers nothing, and loses nothing.
     pub fn pause(&self) {
         self.signal(Signal::STOP);

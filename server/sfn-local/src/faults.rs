@@ -40,6 +40,8 @@ pub struct FaultRule {
 pub enum FaultKind {
     /// `ThrottlingException`, 400; not applied.
     Throttle,
+    /// `AccessDeniedException`, 400; not applied.
+    Deny,
     /// An error of the service; not applied.
     Error,
     /// The call is applied late.

@@ -151,6 +151,11 @@ impl Shared {
         self.with_core(|core| core.call(act))
     }
 
+    /// What the clock shows.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.with_core(|core| core.clock.now())
+    }
+
     /// Changes the clock, and makes what is due by it happen.
     pub(crate) fn set_clock(&self, act: impl FnOnce(&mut Clock)) -> Timestamp {
         let now = self.with_core(|core| {

@@ -6,7 +6,7 @@ use crate::{
     auth::{KeysError, TlsError, TokenError},
     config::{Config, ConfigError},
     store::{StoreError, migration::MigrationError},
-    telemetry::BadLevel,
+    telemetry::{BadLevel, TraceError},
     workflows::ProvisionerError,
 };
 
@@ -25,6 +25,9 @@ pub enum AppError {
     /// Certificates or keys of TLS can't be used.
     #[error("bad config")]
     Tls(#[from] TlsError),
+    /// Traces can't be sent as the settings say.
+    #[error("bad config")]
+    Traces(#[from] TraceError),
     /// No API token was made.
     #[error("no token was made")]
     Token(#[source] TokenError),
@@ -74,22 +77,27 @@ pub enum AppError {
         /// Why it failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A check found what does not work.
+    #[error("{0} of what was checked does not work")]
+    Check(usize),
     /// Stopping took too long, or a second signal came.
     #[error("stopped before everything in hand was finished; nothing acknowledged is lost")]
     StoppedEarly,
 }
 
 impl AppError {
-    /// The process's exit code: 3 config, 4 address, 5 data folder or database, 6 AWS, 7 stopped early, 1 anything else.
+    /// The process's exit code: 3 config, 4 address, 5 data folder or database, 6 AWS, 7 stopped early, 8 a check that
+    /// failed, 1 anything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Level(_) | Self::Keys(_) | Self::Tls(_) => 3,
+            Self::Config(_) | Self::Level(_) | Self::Keys(_) | Self::Tls(_) | Self::Traces(_) => 3,
             Self::Bind { .. } => 4,
             Self::Store { .. } | Self::Database { .. } | Self::Migration(_) => 5,
             Self::Usage(_) => 2,
             Self::Local(_) | Self::Provision(_) => 6,
             Self::StoppedEarly => 7,
+            Self::Check(_) => 8,
             Self::Token(_) | Self::System { .. } => 1,
         }
     }

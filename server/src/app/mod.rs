@@ -6,6 +6,7 @@ mod inbox;
 mod migrate;
 mod parts;
 mod ready;
+mod reload;
 mod running;
 
 use std::{
@@ -18,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-pub use self::{error::AppError, migrate::migrate};
+pub use self::{error::AppError, migrate::migrate, reload::Live};
 use self::{
     parts::Base,
     ready::{Ready, pid, print_ready, write_ready},
@@ -61,7 +62,7 @@ pub struct DevOptions {
 }
 
 /// Serves against AWS until a signal.
-pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), AppError> {
+pub async fn serve(config: Config, live: Live, ready_file: Option<&Path>) -> Result<(), AppError> {
     let mut signals = signals()?;
     let listener = bind(config.listen, "--listen").await?;
     let aws = stepfunctions::load_config(config.aws.region.clone(), config.aws.endpoint.clone()).await;
@@ -78,7 +79,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), AppE
         None => None,
     };
     let parts = Base::open(&config, &aws).await?.start(&config);
-    let running = parts.serve(&config, listener, metrics).await?;
+    let running = parts.serve(&config, listener, metrics, Some(live)).await?;
     write_ready(ready_file, &Ready { grpc: Some(running.url()), aws: None, state_machine_arn: None, pid: pid() })?;
     let store = config.store.as_ref().map_or_else(|| config.data_dir.display().to_string(), StoreUrl::redacted);
     info!(grpc = running.url(), store, "serving");
@@ -107,7 +108,7 @@ pub async fn dev(options: DevOptions) -> Result<(), AppError> {
     };
     let base = Base::open(&config, &aws).await?;
     let workflow = provision_again(&base.provisioner).await?;
-    let running = base.start(&config).serve(&config, listener, None).await?;
+    let running = base.start(&config).serve(&config, listener, None, None).await?;
     let state_machine = workflow.record.state_machine_arn.as_str();
     let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
     print_ready(&running.url(), &endpoint, state_machine, &data_dir);

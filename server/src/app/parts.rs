@@ -8,22 +8,29 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::Server;
 use tracing::warn;
 
-use super::{AppError, VERSION, follow::Follower, load_tokens, open_store, ready::pid, running::Running};
+use super::{
+    AppError, Live, VERSION,
+    follow::Follower,
+    load_tokens, open_store,
+    ready::pid,
+    reload::{Reloader, roles_digest},
+    running::Running,
+};
 use crate::{
     approval::Origin,
-    audit::{self, AdminEvent, Anchors, SigningKey},
-    auth::{self, ApiTokens, Authenticator, CallLimits},
+    audit::{AdminEvent, Anchors, SigningKey},
+    auth::{ApiTokens, Authenticator, CallLimits, Tls},
     clock::{SharedClock, SystemClock},
     config::Config,
     entropy::SystemEntropy,
-    grpc::{self, Access, Approvals, AuditCalls, Gate, WorkflowCalls},
+    grpc::{self, Access, Approvals, AuditCalls, Gate, GateParts, WorkflowCalls},
     operations::Operations,
     provision::{Heartbeats, SdkControlPlane},
     retention::Retention,
     stepfunctions::{self, Sdk},
     store::{SharedStore, Standing},
     telemetry::{
-        self,
+        self, Tracer,
         metrics::{Metrics, SharedMetrics},
     },
     watch::{Hub, Kept},
@@ -46,11 +53,17 @@ pub(super) struct Base {
     pub(super) tokens: Arc<ApiTokens>,
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) key: Option<Arc<SigningKey>>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) metrics: SharedMetrics,
+    pub(super) tracer: Tracer,
 }
 
 impl Base {
     pub(super) async fn open(config: &Config, aws: &SdkConfig) -> Result<Self, AppError> {
         let key = config.audit.signing_key()?.map(Arc::new);
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
+        let metrics = Arc::new(Metrics::default());
+        let tracer = Tracer::start(&config.telemetry, &name(config), Arc::clone(&metrics))?;
         let clock: SharedClock = Arc::new(SystemClock);
         let store = open_store(config).await?;
         // Before all that is read of it.
@@ -68,12 +81,23 @@ impl Base {
             heartbeats: Heartbeats { per_second: config.worker.heartbeats_per_second },
             working: tokio::sync::Mutex::default(),
         });
-        Ok(Self { store, standing, stepfunctions, clock, provisioner, tokens, authenticator, key })
+        Ok(Self {
+            store,
+            standing,
+            stepfunctions,
+            clock,
+            provisioner,
+            tokens,
+            authenticator,
+            key,
+            tls,
+            metrics,
+            tracer,
+        })
     }
 
     /// Begins to work: from here on tasks are taken.
     pub(super) fn start(self, config: &Config) -> Parts {
-        let metrics = Arc::new(Metrics::default());
         let hub = Hub::new(Arc::clone(&self.store), Kept::default());
         let worker = Worker::start(
             Arc::clone(&self.store),
@@ -81,20 +105,26 @@ impl Base {
             Arc::clone(&self.clock),
             Arc::new(SystemEntropy),
             Arc::clone(&self.provisioner.workflows),
-            Arc::clone(&metrics),
+            Arc::clone(&self.metrics),
             WorkerOptions {
-                name: config.worker.name.clone().unwrap_or_else(|| format!("approve-server-{}", pid())),
+                name: name(config),
                 min_polls: config.worker.min_polls,
                 max_polls: config.worker.max_polls,
                 heartbeats_per_second: config.worker.heartbeats_per_second,
                 deliveries_per_second: config.worker.deliveries_per_second,
                 deliveries: config.worker.deliveries,
                 detached_for: jiff::SignedDuration::from_secs(config.worker.detached_seconds.into()),
+                tracer: self.tracer.clone(),
             },
         );
-        let Self { store, standing, clock, provisioner, tokens, authenticator, key, .. } = self;
-        Parts { store, standing, clock, provisioner, tokens, authenticator, hub, worker, metrics, key }
+        let Self { store, standing, clock, provisioner, tokens, authenticator, key, tls, metrics, tracer, .. } = self;
+        Parts { store, standing, clock, provisioner, tokens, authenticator, hub, worker, metrics, tracer, key, tls }
     }
+}
+
+/// The server's name, for Step Functions and traces.
+fn name(config: &Config) -> String {
+    config.worker.name.clone().unwrap_or_else(|| format!("approve-server-{}", pid()))
 }
 
 /// Everything but the listener.
@@ -108,7 +138,9 @@ pub(super) struct Parts {
     pub(super) hub: Arc<Hub>,
     pub(super) worker: Worker,
     pub(super) metrics: SharedMetrics,
+    pub(super) tracer: Tracer,
     pub(super) key: Option<Arc<SigningKey>>,
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 impl Parts {
@@ -117,6 +149,7 @@ impl Parts {
         config: &Config,
         listener: TcpListener,
         metrics: Option<TcpListener>,
+        live: Option<Live>,
     ) -> Result<Running, AppError> {
         let address =
             listener.local_addr().map_err(|error| AppError::system("cannot tell the address")(error.into()))?;
@@ -158,26 +191,43 @@ impl Parts {
         }
         if let Some(settings) = config.retention.settings()? {
             let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-            hub.spawn(Retention { store, clock, settings }.run(hub_stop.clone()));
+            let metrics = Arc::clone(&self.metrics);
+            hub.spawn(Retention { store, clock, settings, metrics }.run(hub_stop.clone()));
         }
         let limits = Arc::new(CallLimits::new(&config.limits));
         let pages = self.inbox(config, address, operations, Arc::clone(&limits), &closing, (&hub, &hub_stop))?;
         let gate = Gate::new(
-            Arc::clone(&self.authenticator),
-            limits,
+            GateParts {
+                authenticator: Arc::clone(&self.authenticator),
+                store: Arc::clone(&self.store),
+                clock: Arc::clone(&self.clock),
+                entropy: Arc::new(SystemEntropy),
+                metrics: Arc::clone(&self.metrics),
+                tracer: self.tracer.clone(),
+            },
+            Arc::clone(&limits),
             Duration::from_secs(config.limits.request_seconds.into()),
-            Arc::clone(&self.store),
-            Arc::clone(&self.clock),
         );
+        if let Some(live) = live {
+            let reloader = Reloader {
+                config: config.clone(),
+                live,
+                authenticator: Arc::clone(&self.authenticator),
+                limits,
+                tls: self.tls.clone(),
+                tracer: self.tracer.clone(),
+                metrics: Arc::clone(&self.metrics),
+                store: Arc::clone(&self.store),
+                clock: Arc::clone(&self.clock),
+            };
+            hub.spawn(reloader.run(hub_stop.clone()));
+        }
         hub.spawn({
             let (authenticator, stop) = (Arc::clone(&self.authenticator), hub_stop.clone());
             async move { authenticator.keep_fresh(stop).await }
         });
-        let mut server = Server::builder();
-        if let Some(tls) = &config.tls {
-            server = auth::secure(server, tls, &config.limits)?;
-        }
-        let server = server
+        let incoming = grpc::secured(grpc::incoming(listener, &config.limits), self.tls.clone(), &config.limits);
+        let server = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(20)))
             .http2_max_header_list_size(Some(MAX_HEADER_BYTES))
@@ -187,12 +237,12 @@ impl Parts {
             .layer(Front::new(pages))
             .layer(gate)
             .add_routes(routes)
-            .serve_with_incoming_shutdown(grpc::incoming(listener, &config.limits), closing.clone().cancelled_owned());
+            .serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
         if let Some(metrics) = metrics {
             hub.spawn(telemetry::http::serve(
                 metrics,
                 Arc::clone(&self.metrics),
-                self.store.standing(),
+                Arc::clone(&self.store),
                 draining.clone(),
                 hub_stop.clone(),
             ));
@@ -211,9 +261,9 @@ impl Parts {
 
 impl Parts {
     async fn record_start(&self, config: &Config) -> Result<(), AppError> {
-        let roles = serde_json::to_string(&(&config.auth, &config.role))
-            .map_err(|error| AppError::system("cannot write the config down")(error.into()))?;
-        let started = AdminEvent::ServerStarted { version: VERSION.to_owned(), roles_sha256: audit::Hash::of(&roles) };
+        let roles_sha256 =
+            roles_digest(config).map_err(|error| AppError::system("cannot write the config down")(error.into()))?;
+        let started = AdminEvent::ServerStarted { version: VERSION.to_owned(), roles_sha256 };
         let recorded = self.store.record(Origin::system("server"), None, None, started, self.clock.now()).await;
         recorded.map_err(AppError::store(config))
     }

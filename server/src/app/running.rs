@@ -13,6 +13,9 @@ use crate::{
     shutdown::{Drain, Ended, Signals},
 };
 
+/// How long the last spans may take.
+const TRACES: Duration = Duration::from_secs(5);
+
 /// The server, serving.
 pub(super) struct Running {
     pub(super) parts: Parts,
@@ -61,6 +64,13 @@ impl Running {
         // The last anchor is of all that.
         self.hub_stop.cancel();
         drain.phase("watch, metrics and anchors", None, self.hub.wait()).await;
+        let tracer = self.parts.tracer.clone();
+        drain
+            .phase("traces", Some(TRACES), async move {
+                // Blocks while the collector answers.
+                let _ = tokio::task::spawn_blocking(move || tracer.finish()).await;
+            })
+            .await;
         drain
             .phase("store", None, async move {
                 if let Err(error) = store.close().await {

@@ -73,6 +73,11 @@ pub enum AdminEvent {
         /// Of how callers show who they are, and what they may do, as the config says: it changes when that does.
         roles_sha256: Hash,
     },
+    /// The server goes by other settings of who callers are, and what they may do.
+    RolesChanged {
+        /// Of those, as with the start.
+        roles_sha256: Hash,
+    },
     /// The server was told to stop, and nothing but this was left to write.
     ServerStopped {
         /// Its version.

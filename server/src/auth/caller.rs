@@ -83,4 +83,6 @@ pub struct Authenticated {
     pub until: Option<Timestamp>,
     /// Cancelled when it is revoked. Streams end then.
     pub revoked: Option<CancellationToken>,
+    /// Cancelled when other roles hold. Streams end then, to come again.
+    pub replaced: CancellationToken,
 }

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
     num::NonZeroU32,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -29,12 +29,30 @@ const FOR_A_STREAM: Duration = Duration::from_secs(5);
 /// Keeps count of who takes what.
 #[derive(Debug)]
 pub(crate) struct CallLimits {
+    most: RwLock<Arc<Most>>,
+    open: Arc<Seats<(Principal, Slot)>>,
+}
+
+/// How much each may take.
+#[derive(Debug)]
+struct Most {
     calls: Rates<Principal>,
     logins: Rates<IpAddr>,
-    open: Arc<Seats<(Principal, Slot)>>,
     concurrent_calls: u32,
     concurrent_lists: u32,
     streams: u32,
+}
+
+impl Most {
+    fn new(limits: &config::Limits) -> Self {
+        Self {
+            calls: Rates::new(limits.requests_per_second, limits.burst),
+            logins: Rates::new(limits.logins_per_second, limits.logins_per_second),
+            concurrent_calls: limits.concurrent_calls,
+            concurrent_lists: limits.concurrent_lists,
+            streams: limits.streams,
+        }
+    }
 }
 
 /// What a call takes while it lasts.
@@ -50,34 +68,37 @@ pub(crate) enum Slot {
 
 impl CallLimits {
     pub(crate) fn new(limits: &config::Limits) -> Self {
-        Self {
-            calls: Rates::new(limits.requests_per_second, limits.burst),
-            logins: Rates::new(limits.logins_per_second, limits.logins_per_second),
-            open: Arc::default(),
-            concurrent_calls: limits.concurrent_calls,
-            concurrent_lists: limits.concurrent_lists,
-            streams: limits.streams,
-        }
+        Self { most: RwLock::new(Arc::new(Most::new(limits))), open: Arc::default() }
+    }
+
+    /// Has others hold from the next call on. Those who hold seats keep them.
+    pub(crate) fn replace(&self, limits: &config::Limits) {
+        *self.most.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Most::new(limits));
+    }
+
+    fn most(&self) -> Arc<Most> {
+        Arc::clone(&self.most.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Counts a call of somebody.
     pub(crate) fn call(&self, who: &Principal) -> Result<(), AuthError> {
-        self.calls.take(who, "requests_per_second")
+        self.most().calls.take(who, "requests_per_second")
     }
 
     /// Counts credentials from an address that were not seen before.
     pub(crate) fn login(&self, from: Option<IpAddr>) -> Result<(), AuthError> {
         // A local address that is not known is nobody's in particular.
         let from = from.map_or(IpAddr::from([0, 0, 0, 0]), network);
-        self.logins.take(&from, "logins_per_second")
+        self.most().logins.take(&from, "logins_per_second")
     }
 
     /// A seat for a call or a stream, as long as it is held.
     pub(crate) fn enter(&self, who: &Principal, slot: Slot) -> Result<Seat<(Principal, Slot)>, AuthError> {
+        let limits = self.most();
         let (most, limit, retry_after) = match slot {
-            Slot::Call => (self.concurrent_calls, "concurrent_calls", FOR_A_CALL),
-            Slot::List => (self.concurrent_lists, "concurrent_lists", FOR_A_CALL),
-            Slot::Stream => (self.streams, "streams", FOR_A_STREAM),
+            Slot::Call => (limits.concurrent_calls, "concurrent_calls", FOR_A_CALL),
+            Slot::List => (limits.concurrent_lists, "concurrent_lists", FOR_A_CALL),
+            Slot::Stream => (limits.streams, "streams", FOR_A_STREAM),
         };
         self.open.enter((who.clone(), slot), most).ok_or(AuthError::Limit { limit, retry_after })
     }
@@ -207,6 +228,19 @@ mod tests {
         drop(one);
         assert!(limits.enter(&ana, Slot::Call).is_ok());
         assert_eq!(limits.open.0.lock().unwrap().len(), 2, "who left is remembered");
+    }
+
+    #[test]
+    fn other_limits_hold_at_once_and_seats_are_kept() {
+        let limits = limits(|limits| limits.concurrent_calls = 2);
+        let ana = who("ana");
+        let _held = (limits.enter(&ana, Slot::Call).unwrap(), limits.enter(&ana, Slot::Call).unwrap());
+        limits.replace(&config::Limits { concurrent_calls: 3, ..config::Limits::default() });
+        let _third = limits.enter(&ana, Slot::Call).unwrap();
+        assert!(limits.enter(&ana, Slot::Call).is_err());
+        limits.replace(&config::Limits { requests_per_second: 1, burst: 1, ..config::Limits::default() });
+        limits.call(&ana).unwrap();
+        assert!(limits.call(&ana).is_err());
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) use self::{
     oidc::{Begun, Provider, SignInError},
     permission::Grants,
     role::check_member,
-    tls::secure,
+    tls::{Loaded, Tls},
 };
 
 /// The caller, as the gate knows them.

@@ -1,11 +1,13 @@
 //! Settings of `serve`: defaults, then the TOML file, then the environment, then flags. Unknown keys are refused.
 
 mod audit;
+mod change;
 mod effective;
 mod identity;
 mod limits;
 mod retention;
 mod store;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod web;
@@ -24,12 +26,14 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     audit::Audit,
+    change::Changes,
     identity::{
         Auth, CertificateMap, CertificateName, Certificates, IdentityMode, Jwt, JwtAlgorithm, PrincipalKind, Role, Tls,
     },
     limits::Limits,
     retention::Retention,
     store::{Postgres, StoreUrl},
+    telemetry::Telemetry,
     web::{Oidc, PublicUrl, Web},
 };
 
@@ -72,6 +76,8 @@ pub struct Config {
     pub retention: Retention,
     /// The inbox for approvers. Absent: there is none.
     pub web: Option<Web>,
+    /// Where traces are sent.
+    pub telemetry: Telemetry,
 }
 
 /// How AWS is reached. What is not set here comes from the usual chain: environment (`AWS_PROFILE` and the like), profile, SSO, instance.
@@ -180,6 +186,7 @@ impl Default for Config {
             audit: Audit::default(),
             retention: Retention::default(),
             web: None,
+            telemetry: Telemetry::default(),
         }
     }
 }
@@ -263,6 +270,7 @@ impl Config {
         self.shared_store()?;
         self.retention.settings()?;
         self.check_web()?;
+        self.telemetry.check()?;
         let polls = 1..=1_000;
         if !polls.contains(&self.worker.min_polls) {
             return refuse("worker.min_polls", "expected 1 to 1,000: AWS allows no more per activity".to_owned());

@@ -8,6 +8,7 @@ use std::{
 };
 
 use http::HeaderMap;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{
@@ -61,13 +62,19 @@ impl HttpBody for InTime {
 pub(super) struct End {
     expires: Option<Pin<Box<Sleep>>>,
     revoked: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    replaced: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl End {
-    pub(super) fn new(expires: Option<Duration>, revoked: Option<CancellationToken>) -> Self {
+    pub(super) fn new(
+        expires: Option<Duration>,
+        revoked: Option<CancellationToken>,
+        replaced: CancellationToken,
+    ) -> Self {
         Self {
             expires: expires.map(|after| Box::pin(sleep(after))),
             revoked: revoked.map(|token| Box::pin(token.cancelled_owned())),
+            replaced: Some(Box::pin(replaced.cancelled_owned())),
         }
     }
 
@@ -82,6 +89,11 @@ impl End {
         {
             return Poll::Ready(AuthError::Refused("the credentials have expired".to_owned()));
         }
+        if let Some(replaced) = &mut self.replaced
+            && replaced.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(AuthError::Undecided("what callers may do was changed: come again"));
+        }
         Poll::Pending
     }
 }
@@ -91,11 +103,28 @@ pub(super) struct Held {
     inner: Option<Body>,
     end: End,
     _place: Option<Seat<(Principal, Slot)>>,
+    _open: Option<Open>,
+}
+
+/// A stream that is counted as long as it is open.
+pub(super) struct Open(Gauge);
+
+impl Open {
+    pub(super) fn new(streams: &Gauge) -> Self {
+        streams.inc();
+        Self(streams.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Held {
-    pub(super) fn new(inner: Body, end: End, place: Option<Seat<(Principal, Slot)>>) -> Self {
-        Self { inner: Some(inner), end, _place: place }
+    pub(super) fn new(inner: Body, end: End, place: Option<Seat<(Principal, Slot)>>, open: Option<Open>) -> Self {
+        Self { inner: Some(inner), end, _place: place, _open: open }
     }
 }
 

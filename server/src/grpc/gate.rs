@@ -10,23 +10,19 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{Extensions, Request, Response, request::Parts};
-use rustls::pki_types::CertificateDer;
-use tonic::{
-    Code, Status,
-    body::Body,
-    transport::server::{TcpConnectInfo, TlsConnectInfo},
-};
+use tonic::{Code, Status, body::Body};
 use tonic_types::StatusExt as _;
 use tower::{Layer, Service};
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 
 use super::{
-    body::{End, Held, InTime},
+    body::{End, Held, InTime, Open},
     rpc::{self, Rpc},
+    secured::Peer,
     status::ApiError,
 };
 use crate::{
@@ -34,30 +30,34 @@ use crate::{
     audit::AdminEvent,
     auth::{AuthError, Authenticated, Authenticator, CallLimits, Shown, Slot},
     clock::SharedClock,
+    entropy::SharedEntropy,
     store::SharedStore,
+    telemetry::{Tracer, metrics::SharedMetrics, trace::Call},
 };
 
 /// In front of all services.
 #[derive(Clone)]
 pub(crate) struct Gate(Arc<Inner>);
 
+/// What the gate stands on.
+pub(crate) struct GateParts {
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) store: SharedStore,
+    pub(crate) clock: SharedClock,
+    pub(crate) entropy: SharedEntropy,
+    pub(crate) metrics: SharedMetrics,
+    pub(crate) tracer: Tracer,
+}
+
 struct Inner {
-    authenticator: Arc<Authenticator>,
+    parts: GateParts,
     limits: Arc<CallLimits>,
     request_time: Duration,
-    store: SharedStore,
-    clock: SharedClock,
 }
 
 impl Gate {
-    pub(crate) fn new(
-        authenticator: Arc<Authenticator>,
-        limits: Arc<CallLimits>,
-        request_time: Duration,
-        store: SharedStore,
-        clock: SharedClock,
-    ) -> Self {
-        Self(Arc::new(Inner { authenticator, limits, request_time, store, clock }))
+    pub(crate) fn new(parts: GateParts, limits: Arc<CallLimits>, request_time: Duration) -> Self {
+        Self(Arc::new(Inner { parts, limits, request_time }))
     }
 }
 
@@ -95,28 +95,55 @@ where
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            match gate.pass(inner, request).await {
-                Ok(response) => Ok(response),
-                Err(error) => Ok(Status::from(ApiError::from(error)).into_http()),
-            }
+            let rpc = rpc::find(request.uri().path());
+            let call = gate.begin(rpc, &request);
+            let within = call.as_ref().map_or_else(tracing::Span::none, Call::log_span);
+            let begun = Instant::now();
+            let answer = match gate.pass(rpc, call.as_ref(), inner, request).instrument(within).await {
+                Ok(response) => response,
+                Err(error) => Status::from(ApiError::from(error)).into_http(),
+            };
+            gate.end(rpc, call, begun, &answer);
+            Ok(answer)
         })
     }
 }
 
 impl Inner {
-    async fn pass<S>(&self, mut inner: S, request: Request<Body>) -> Result<Response<Body>, AuthError>
+    /// The span of a call. Streams have none: they last for days. Nor have probes.
+    fn begin(&self, rpc: Option<&Rpc>, request: &Request<Body>) -> Option<Call> {
+        let rpc = rpc.filter(|rpc| rpc.slot != Slot::Stream && rpc.path.starts_with("/approve.v1."))?;
+        self.parts.tracer.call(rpc.path, request.headers(), || self.parts.entropy.bits())
+    }
+
+    /// Counts what was answered. Of a stream that is how it began.
+    fn end(&self, rpc: Option<&Rpc>, call: Option<Call>, begun: Instant, answer: &Response<Body>) {
+        // An answer that begins without a status ends well: what fails later is a stream.
+        let code = Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code());
+        self.parts.metrics.call(rpc.map_or("other", Rpc::name), code_name(code), begun.elapsed());
+        if let Some(call) = call {
+            call.end(code);
+        }
+    }
+
+    async fn pass<S>(
+        &self,
+        rpc: Option<&Rpc>,
+        call: Option<&Call>,
+        mut inner: S,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, AuthError>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
         let path = request.uri().path();
-        let rpc = rpc::find(path);
         if self.is_open(path) {
             return Ok(send(&mut inner, request).await);
         }
         let (mut parts, body) = request.into_parts();
         let known = self.authenticate(&parts).await?;
         let who = &known.caller.origin.by;
-        if self.authenticator.is_checked() {
+        if self.parts.authenticator.is_checked() {
             self.limits.call(who)?;
         }
         if let Some(rpc) = rpc
@@ -126,13 +153,16 @@ impl Inner {
             return Err(error);
         }
         let slot = rpc.map_or(Slot::Call, |rpc| rpc.slot);
-        let place = if self.authenticator.is_checked() { Some(self.limits.enter(who, slot)?) } else { None };
+        let place = if self.parts.authenticator.is_checked() { Some(self.limits.enter(who, slot)?) } else { None };
         let end = match slot {
-            Slot::Stream => End::new(known.until.map(|until| self.left(until)), known.revoked),
+            Slot::Stream => End::new(known.until.map(|until| self.left(until)), known.revoked, known.replaced),
             Slot::Call | Slot::List => End::default(),
         };
         let origin = known.caller.origin.clone();
         parts.extensions.insert(known.caller);
+        if let Some(call) = call {
+            parts.extensions.insert(call.context());
+        }
         let is_ours = rpc.is_some_and(|rpc| rpc.path.starts_with("/approve.v1."));
         let body = if is_ours { Body::new(InTime::new(body, self.request_time)) } else { body };
         let request = Request::from_parts(parts, body);
@@ -140,29 +170,31 @@ impl Inner {
         if let (Some(rpc), Some(reason)) = (rpc, refused_permission(&response)) {
             self.record(rpc.path, &origin, &reason).await;
         }
-        Ok(response.map(|body| Body::new(Held::new(body, end, place))))
+        let open = (slot == Slot::Stream).then(|| Open::new(&self.parts.metrics.streams));
+        Ok(response.map(|body| Body::new(Held::new(body, end, place, open))))
     }
 
     /// Whether a call needs no caller.
     fn is_open(&self, path: &str) -> bool {
         !path.starts_with("/approve.v1.")
-            && (path.starts_with("/grpc.health.v1.Health/") || !self.authenticator.is_checked())
+            && (path.starts_with("/grpc.health.v1.Health/") || !self.parts.authenticator.is_checked())
     }
 
     async fn authenticate(&self, parts: &Parts) -> Result<Authenticated, AuthError> {
-        let certificates = certificates(&parts.extensions);
-        let address = address(&parts.extensions);
+        let peer = parts.extensions.get::<Peer>();
+        let address = peer.and_then(|peer| peer.address);
+        let certificates = peer.and_then(|peer| peer.certificates.as_deref());
         let shown = Shown {
             headers: &parts.headers,
             address,
-            certificate: certificates.as_ref().and_then(|chain| chain.first()).map(|first| first.as_ref()),
+            certificate: certificates.and_then(<[_]>::first).map(AsRef::as_ref),
         };
         let counted = AtomicBool::new(false);
         let unknown = || {
             counted.store(true, Ordering::Relaxed);
             self.limits.login(address.map(|address| address.ip()))
         };
-        let known = self.authenticator.authenticate(shown, unknown).await;
+        let known = self.parts.authenticator.authenticate(shown, unknown).await;
         if let Err(error) = &known {
             // Whoever is not let in takes the time of the log and of the record: that has an end, too.
             if !counted.load(Ordering::Relaxed) {
@@ -184,7 +216,7 @@ impl Inner {
 
     /// How long until credentials expire.
     fn left(&self, until: jiff::Timestamp) -> Duration {
-        Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default()
+        Duration::try_from(until.duration_since(self.parts.clock.now())).unwrap_or_default()
     }
 
     /// Keeps that somebody tried what they may not do.
@@ -194,7 +226,7 @@ impl Inner {
     }
 
     async fn keep(&self, origin: Origin, event: AdminEvent) {
-        if let Err(error) = self.store.record(origin, None, None, event, self.clock.now()).await {
+        if let Err(error) = self.parts.store.record(origin, None, None, event, self.parts.clock.now()).await {
             warn!(error = &error as &dyn std::error::Error, "a refused call was not recorded");
         }
     }
@@ -233,13 +265,28 @@ fn refused_permission(response: &Response<Body>) -> Option<String> {
 
 /// Where a request comes from.
 pub(crate) fn address(extensions: &Extensions) -> Option<SocketAddr> {
-    match extensions.get::<TcpConnectInfo>() {
-        Some(tcp) => tcp.remote_addr(),
-        None => extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.get_ref().remote_addr(),
-    }
+    extensions.get::<Peer>()?.address
 }
 
-/// The client's certificate and those above it.
-fn certificates(extensions: &Extensions) -> Option<Arc<Vec<CertificateDer<'static>>>> {
-    extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.peer_certs()
+/// gRPC's name of a code.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
 }

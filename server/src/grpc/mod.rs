@@ -8,6 +8,7 @@ mod convert;
 mod gate;
 mod incoming;
 mod rpc;
+mod secured;
 mod status;
 mod token;
 mod workflow_spec;
@@ -29,8 +30,9 @@ pub(crate) use self::{
     access::Access,
     approvals::{ApprovalRoutes, Approvals},
     audit::AuditCalls,
-    gate::{Gate, address},
+    gate::{Gate, GateParts, address},
     incoming::incoming,
+    secured::secured,
     workflows::WorkflowCalls,
 };
 

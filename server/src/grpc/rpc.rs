@@ -16,6 +16,14 @@ pub(super) struct Rpc {
     pub(super) permissions: &'static [Permission],
 }
 
+impl Rpc {
+    /// Its service and name, without the package of ours.
+    pub(super) fn name(&self) -> &'static str {
+        let path = self.path.trim_start_matches('/');
+        path.strip_prefix("approve.v1.").unwrap_or(path)
+    }
+}
+
 const fn call(path: &'static str, permissions: &'static [Permission]) -> Rpc {
     Rpc { path, slot: Slot::Call, permissions }
 }

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use crate::{
     clock::SharedClock,
     store::{SharedStore, StoreError, retention::line},
+    telemetry::metrics::SharedMetrics,
 };
 
 /// How many events are in a file of the record, at most.
@@ -44,6 +45,8 @@ pub struct Retention {
     pub clock: SharedClock,
     /// How.
     pub settings: Settings,
+    /// Where it is counted.
+    pub metrics: SharedMetrics,
 }
 
 /// Why nothing more was moved out.
@@ -81,6 +84,7 @@ impl Retention {
                     Ok(Moved { events: 0, approvals: 0 }) => {}
                     Ok(Moved { events, approvals }) => info!(events, approvals, "archived"),
                     Err(error) => {
+                        self.metrics.archive_failures.inc();
                         warn!(error = &error as &dyn std::error::Error, "archiving stopped; it is tried again");
                     }
                 }
@@ -107,7 +111,9 @@ impl Retention {
             if !self.store.cut(events).await? {
                 break;
             }
-            moved.events += u64::try_from(events.last - events.first + 1).unwrap_or(0);
+            let count = u64::try_from(events.last - events.first + 1).unwrap_or(0);
+            self.metrics.archived_events.inc_by(count);
+            moved.events += count;
             self.pause().await;
         }
         loop {
@@ -125,6 +131,7 @@ impl Retention {
             if pruned == 0 {
                 return Ok(moved);
             }
+            self.metrics.archived_approvals.inc_by(pruned);
             moved.approvals += pruned;
             self.pause().await;
         }

@@ -52,7 +52,7 @@ pub(super) async fn decide(
     // Without one it would be decided whatever it has become.
     let etag = said.some("etag").unwrap_or("none").to_owned();
     let key = key(caller, &approval.id, said.get("request_id"), &[said.get("choice"), &comment, &response, &etag]);
-    let decide = Decide { choice, comment, response, etag: Some(etag) };
+    let decide = Decide { choice, comment, response, etag: Some(etag), call: None };
     let (approval, _) = web.operations.decide(caller, &approval.id, decide, key).await?;
     Ok(approval)
 }

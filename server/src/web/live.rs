@@ -13,6 +13,7 @@ use axum::{
 };
 use futures::stream;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{Web, answer::Problem, fields::Fields, list::Search, session::Visitor};
 use crate::{
@@ -54,6 +55,8 @@ struct Live {
     new: HashSet<ApprovalId>,
     waiting: Vec<Event>,
     until: Instant,
+    /// What its visitor may see is another by then.
+    replaced: CancellationToken,
     /// Holds their place.
     _visitor: Visitor,
 }
@@ -62,6 +65,7 @@ pub(super) async fn stream(State(web): State<Arc<Web>>, mut visitor: Visitor, fi
     if let Err(error) = visitor.take(&web, Slot::Stream) {
         return Problem::from(OperationError::Auth(error)).page(Some(&visitor));
     }
+    let replaced = web.authenticator.replaced();
     let (filter, href, one) = match fields.some("approval").map(str::parse::<ApprovalId>) {
         Some(Ok(id)) => {
             let visible = visitor.caller.scopes(Permission::View);
@@ -84,6 +88,7 @@ pub(super) async fn stream(State(web): State<Arc<Web>>, mut visitor: Visitor, fi
     };
     let live = Live {
         until: Instant::now() + visitor.left,
+        replaced,
         subscription,
         filter,
         href,
@@ -109,6 +114,8 @@ impl Live {
             }
             let updates = tokio::select! {
                 () = self.web.closing.cancelled() => return None,
+                // Browsers come again by themselves.
+                () = self.replaced.cancelled() => return None,
                 () = tokio::time::sleep_until(self.until) => return None,
                 updates = self.subscription.next() => updates,
             };

@@ -4,7 +4,7 @@
 //! A fresh decision takes the fast lane: it is handed over in memory right after its commit. The outbox has it too, and
 //! is what counts: it is read at start, when a try failed, and when the fast lane is full.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::SystemTime};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::mpsc;
@@ -124,10 +124,15 @@ async fn deliver(shared: &Shared, approval: &Arc<Approval>) -> Result<(), StoreE
         // It stays in the outbox, for whoever has it by then.
         return Ok(());
     }
-    let sent = match &answer {
-        Answer::Success { output } => shared.stepfunctions.send_task_success(&token, output).await,
-        Answer::Failure { error, cause } => shared.stepfunctions.send_task_failure(&token, error, cause).await,
+    let from = SystemTime::now();
+    let (operation, sent) = match &answer {
+        Answer::Success { output } => ("SendTaskSuccess", shared.stepfunctions.send_task_success(&token, output).await),
+        Answer::Failure { error, cause } => {
+            ("SendTaskFailure", shared.stepfunctions.send_task_failure(&token, error, cause).await)
+        }
     };
+    let failure = sent.as_ref().err().map(|error| format!("{:?}", error.failure));
+    shared.options.tracer.tried(approval, operation, from, failure.as_deref());
     match sent {
         Ok(()) => settle(shared, approval, Command::Delivered { token, attempts: 1 }).await,
         Err(CallError { failure: Failure::Gone | Failure::TimedOut, message, .. }) => {
@@ -162,10 +167,13 @@ async fn settle(shared: &Shared, approval: &Arc<Approval>, command: Command) -> 
         Command::Detach { .. } => Settled::Detached,
         _ => Settled::Undeliverable,
     };
-    let executed =
-        shared.store.execute(&approval.id, command, Origin::system("delivery"), shared.clock.now(), None).await?;
+    let at = shared.clock.now();
+    let executed = shared.store.execute(&approval.id, command, Origin::system("delivery"), at, None).await?;
     if let Executed::Done { approval, .. } = executed {
         shared.metrics.deliveries.get_or_create(&SettledLabel { settled }).inc();
+        if let (Settled::Delivered, Some(decided)) = (settled, approval.decided) {
+            shared.metrics.delivery_delay.observe(at.duration_since(decided).as_secs_f64().max(0.0));
+        }
         info!(
             approval = %approval.id,
             status = approval.status.name(),
@@ -174,7 +182,7 @@ async fn settle(shared: &Shared, approval: &Arc<Approval>, command: Command) -> 
             error = approval.delivery.last_error,
             "delivery settled"
         );
-        shared.schedule(&approval);
+        shared.changed(&approval, at);
     }
     Ok(())
 }

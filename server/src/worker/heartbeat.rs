@@ -229,7 +229,7 @@ pub(super) async fn end(shared: &Shared, id: &ApprovalId, command: Command) -> R
             reason = approval.reason,
             "task closed"
         );
-        shared.schedule(&approval);
+        shared.changed(&approval, at);
     }
     Ok(())
 }

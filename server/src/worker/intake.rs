@@ -1,6 +1,9 @@
 //! Keeps a task that was taken. Persist first: only then is the task ours.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::SystemTime,
+};
 
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
@@ -98,6 +101,7 @@ async fn keep(
     heartbeat: Option<jiff::SignedDuration>,
 ) {
     let vouched = workflow.vouches_for_identity(input.request.source.state_name.as_deref());
+    let from = SystemTime::now();
     let at = shared.clock.now();
     let mut admission = Admission {
         uuid: entropy::uuid_v7(&*shared.entropy, at),
@@ -131,12 +135,16 @@ async fn keep(
                     }
                     _ => info!(approval = %approval.id, workflow = approval.request.source.workflow, "asked"),
                 }
+                shared.metrics.created.inc();
+                shared.options.tracer.stored(&approval, from);
+                shared.count(&approval, at);
                 heartbeat::spread(shared, &approval);
                 return shared.schedule(&approval);
             }
             Ok(Admitted::Bound(approval)) => {
                 shared.metrics.tasks_bound.inc();
                 info!(approval = %approval.id, attempt = approval.task.attempt, "bound to a retry's task");
+                shared.options.tracer.stored(&approval, from);
                 heartbeat::spread(shared, &approval);
                 return shared.schedule(&approval);
             }

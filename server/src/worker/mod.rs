@@ -16,6 +16,7 @@ mod timers;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, warn};
@@ -26,8 +27,11 @@ use crate::{
     clock::SharedClock,
     entropy::{self, SharedEntropy},
     stepfunctions::SharedStepFunctions,
-    store::{Filter, ListQuery, Order, SharedStore, Standing, StoreError},
-    telemetry::metrics::SharedMetrics,
+    store::{Executed, Filter, ListQuery, Order, SharedStore, Standing, StoreError},
+    telemetry::{
+        Tracer,
+        metrics::{SharedMetrics, StatusLabel},
+    },
     workflows::Workflows,
 };
 
@@ -48,6 +52,8 @@ pub struct WorkerOptions {
     pub deliveries: usize,
     /// How long a lost task's retry is waited for.
     pub detached_for: jiff::SignedDuration,
+    /// Where spans go.
+    pub tracer: Tracer,
 }
 
 /// So many polls may be open for an activity, over all servers: AWS's limit.
@@ -106,6 +112,21 @@ impl Shared {
         }
     }
 
+    /// A change that the server itself made.
+    fn changed(&self, approval: &Arc<Approval>, at: Timestamp) {
+        self.count(approval, at);
+        self.options.tracer.settled(approval);
+        self.schedule(approval);
+    }
+
+    /// Counts an approval that became final by a change at this time. What was final before has an earlier one.
+    fn count(&self, approval: &Approval, at: Timestamp) {
+        if let Some(decided) = approval.decided.filter(|decided| *decided == at && approval.updated == at) {
+            self.metrics.finished.get_or_create(&StatusLabel { status: approval.status.name() }).inc();
+            self.metrics.pending_time.observe(decided.duration_since(approval.created).as_secs_f64().max(0.0));
+        }
+    }
+
     /// Sees to it that what a change made due is done in time.
     fn schedule(&self, approval: &Arc<Approval>) {
         if approval.wants_heartbeats() {
@@ -130,9 +151,16 @@ impl Shared {
 pub struct WorkerHandle(Arc<Shared>);
 
 impl WorkerHandle {
-    /// An approval was decided or cancelled: its answer is to be delivered now.
-    pub fn decided(&self, approval: &Arc<Approval>) {
+    /// An approval was decided or cancelled, by a change at this time or before: its answer is to be delivered now.
+    pub fn decided(&self, approval: &Arc<Approval>, at: Timestamp) {
+        self.0.count(approval, at);
         self.0.schedule(approval);
+    }
+
+    /// Where spans go.
+    #[must_use]
+    pub fn tracer(&self) -> &Tracer {
+        &self.0.options.tracer
     }
 
     /// Cancels all that is pending of a workflow.
@@ -149,7 +177,12 @@ impl WorkerHandle {
             let page = store.list(query.clone()).await?;
             for approval in &page.approvals {
                 let command = Command::Abandon { by: origin.by.clone(), reason: reason.to_owned() };
-                store.execute(&approval.id, command, origin.clone(), self.0.clock.now(), None).await?;
+                let at = self.0.clock.now();
+                if let Executed::Done { approval, .. } =
+                    store.execute(&approval.id, command, origin.clone(), at, None).await?
+                {
+                    self.0.changed(&approval, at);
+                }
             }
             match page.next {
                 Some(next) => query.after = Some(next),

@@ -34,7 +34,8 @@ pub(super) async fn run(shared: &Shared, stop: &CancellationToken) -> Result<(),
 }
 
 async fn ring(shared: &Shared, id: ApprovalId) -> Result<(), StoreError> {
-    let executed = shared.store.execute(&id, Command::Timer, Origin::system("timer"), shared.clock.now(), None).await?;
+    let at = shared.clock.now();
+    let executed = shared.store.execute(&id, Command::Timer, Origin::system("timer"), at, None).await?;
     if let Executed::Done { approval, .. } = executed {
         if approval.status.is_final() {
             shared.metrics.expired.inc();
@@ -42,7 +43,7 @@ async fn ring(shared: &Shared, id: ApprovalId) -> Result<(), StoreError> {
         } else {
             info!(approval = %approval.id, reminders = approval.reminders, escalations = approval.escalations, "timer");
         }
-        shared.schedule(&approval);
+        shared.changed(&approval, at);
     }
     Ok(())
 }

@@ -131,7 +131,7 @@ impl People {
         let now = self.network.now();
         let executed = patiently(running.store.execute(id, command, origin, now, Some(key))).await?.ok()?;
         if let Executed::Done { approval, .. } = &executed {
-            running.worker.decided(approval);
+            running.worker.decided(approval, now);
         }
         Some(executed)
     }

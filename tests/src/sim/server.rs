@@ -15,6 +15,7 @@ use approve_server::{
         Filter, ListQuery, Order, SharedStore, Store, WorkflowRecord,
         sqlite::{Options, SqliteStore},
     },
+    telemetry::Tracer,
     worker::{Worker, WorkerHandle, WorkerOptions},
     workflows::Workflows,
 };
@@ -192,6 +193,7 @@ impl Machine {
                 deliveries_per_second: 100,
                 deliveries: 8,
                 detached_for: SignedDuration::from_mins(15),
+                tracer: Tracer::off(),
             },
         );
         let running = Running { store, worker: worker.handle(), life };

@@ -15,7 +15,7 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{AUTHORIZATION, CONTENT_TYPE},
+    header::{AUTHORIZATION, CONTENT_TYPE, DATE},
 };
 
 use crate::{
@@ -40,8 +40,17 @@ pub(crate) enum Dropped {
     Unreadable,
 }
 
-/// Answers one request.
+/// Answers one request, with the date that the clock shows.
 pub(crate) async fn handle(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Dropped> {
+    let mut answer = answer_to(shared, request).await?;
+    let now = shared.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = now.parse() {
+        answer.headers_mut().insert(DATE, date);
+    }
+    Ok(answer)
+}
+
+async fn answer_to(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Dropped> {
     let (head, body) = request.into_parts();
     let request_id = uuid::Uuid::new_v4().to_string();
     let body = match Limited::new(body, MAX_BODY).collect().await {
@@ -115,6 +124,10 @@ fn fault_error(fault: Option<&FaultRule>) -> Option<(StatusCode, ApiError)> {
     let rule = fault?;
     match rule.kind {
         FaultKind::Throttle => Some((StatusCode::BAD_REQUEST, throttled())),
+        FaultKind::Deny => {
+            let error = ApiError::new("AccessDeniedException", "A fault rule does not authorize this call.");
+            Some((StatusCode::BAD_REQUEST, error))
+        }
         FaultKind::Error => {
             let code = if rule.status == 503 { "ServiceUnavailable" } else { "InternalFailure" };
             let status = StatusCode::from_u16(rule.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

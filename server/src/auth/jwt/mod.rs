@@ -121,8 +121,8 @@ impl Issuers {
     }
 
     /// Reads keys again and again until told to stop.
-    pub(super) async fn keep_fresh(&self, stop: CancellationToken) {
-        let each = self.issuers.iter().map(|issuer| issuer.keys.keep_fresh(&stop));
+    pub(super) async fn keep_fresh(&self, stop: &CancellationToken) {
+        let each = self.issuers.iter().map(|issuer| issuer.keys.keep_fresh(stop));
         futures::future::join_all(each).await;
     }
 

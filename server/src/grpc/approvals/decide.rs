@@ -11,6 +11,7 @@ use crate::{
     auth::Caller,
     grpc::{convert, deadline, status::ApiError},
     operations::Decide,
+    telemetry::trace::CallContext,
 };
 
 /// How long a decision's delivery is waited for at most.
@@ -21,6 +22,7 @@ impl Approvals {
         &self,
         caller: Caller,
         metadata: &MetadataMap,
+        call: Option<CallContext>,
         request: DecideRequest,
     ) -> Result<DecideResponse, ApiError> {
         let wait_until = deadline(metadata).unwrap_or(MAX_WAIT).min(MAX_WAIT);
@@ -34,6 +36,7 @@ impl Approvals {
             comment: request.comment,
             response: request.response_json,
             etag: Some(request.etag).filter(|etag| !etag.is_empty()),
+            call,
         };
         let (mut approval, revision) = self.operations.decide(&caller, &id, decide, key).await?;
         if request.wait_for_delivery && approval.status.is_final() {

@@ -31,6 +31,7 @@ use crate::{
     auth::{self, Caller, Permission},
     operations::{self, Operations},
     store::{Filter, ListQuery, Order},
+    telemetry::trace::CallContext,
     watch::Hub,
 };
 
@@ -49,8 +50,9 @@ pub(crate) struct Approvals {
 impl ApprovalService for Approvals {
     async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<DecideResponse>, Status> {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
-        let (metadata, _, request) = request.into_parts();
-        Ok(Response::new(self.vote(caller, &metadata, request).await?))
+        let (metadata, extensions, request) = request.into_parts();
+        let call = extensions.get::<CallContext>().cloned();
+        Ok(Response::new(self.vote(caller, &metadata, call, request).await?))
     }
 
     async fn get_approval(

@@ -18,6 +18,7 @@ mod log;
 mod migrate;
 pub(super) mod names;
 mod own;
+mod probe;
 mod read;
 mod readers;
 mod retention;
@@ -46,6 +47,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::connection::{Address, BadAddress};
+pub(crate) use self::probe::probe;
 use self::{
     keeper::{Keeper, Session, first_standing},
     own::OwnTail,

@@ -153,7 +153,8 @@ async fn whole(readers: &Readers, due: Due<Row>) -> Result<Due<Arc<Approval>>, S
 }
 
 const COUNT_ALL: &str = "SELECT coalesce(sum(pending), 0)::bigint FROM pending_counts";
-const COUNT_WORKFLOW: &str = "SELECT coalesce(sum(pending), 0)::bigint FROM pending_counts WHERE workflow = $1";
+pub(super) const COUNT_WORKFLOW: &str =
+    "SELECT coalesce(sum(pending), 0)::bigint FROM pending_counts WHERE workflow = $1";
 
 pub(super) async fn count_pending(readers: &Readers, workflow: Option<&str>) -> Result<u64, StoreError> {
     let row = match workflow {

@@ -13,12 +13,12 @@ use crate::store::StoreError;
 /// The file in the store's folder that holds everything.
 pub(super) const DATABASE: &str = "approve.db";
 /// The file whose lock says that a process has the store open.
-const LOCK: &str = "approve.lock";
+pub(super) const LOCK: &str = "approve.lock";
 /// The file that says that everything was moved into a database.
 pub(super) const MOVED: &str = "approve.moved";
 
 /// Each brings the schema from the version of its place to the next.
-const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002_api_tokens.sql")];
+pub(super) const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002_api_tokens.sql")];
 
 /// How long a connection waits for another one: the writer's checkpoints and closings, which are short.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

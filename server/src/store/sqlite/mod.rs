@@ -8,6 +8,7 @@ pub(super) mod dump;
 mod events;
 mod list;
 mod log;
+mod probe;
 mod read;
 mod readers;
 mod recent;
@@ -30,6 +31,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
+pub(crate) use self::probe::probe;
 use self::{
     connection::unavailable,
     readers::Readers,
