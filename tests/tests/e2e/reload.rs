@@ -94,8 +94,8 @@ async fn roles_and_the_log_level_change_at_once_and_what_can_not_is_told() {
     let others = server.client("bo", &["others"]).await;
     others.list(List::pending()).await.unwrap();
     let events = others.events(Events::new()).await.unwrap();
-    let told = |event: &AuditEvent| event.record_json.contains("\"type\":\"roles_changed\"");
-    assert!(events.events.iter().any(told), "{events:?}");
+    let is_it = |event: &AuditEvent| event.record_json.contains("\"type\":\"roles_changed\"");
+    assert!(events.events.iter().any(is_it), "{events:?}");
     told(&mut server, "DEBUG").await;
 }
 
