@@ -118,7 +118,7 @@ impl Provider {
 
     /// Reads the provider's keys again and again until told to stop.
     pub(crate) async fn keep_fresh(&self, stop: CancellationToken) {
-        self.issuers.keep_fresh(stop).await;
+        self.issuers.keep_fresh(&stop).await;
     }
 
     /// Where to send somebody to sign in.
