@@ -99,6 +99,7 @@ pub async fn dev(options: DevOptions) -> Result<(), AppError> {
     let config = Config {
         listen: options.listen,
         data_dir: options.data_dir,
+        grpc_web: Some(config::GrpcWeb::local()),
         worker: config::Worker { min_polls: 4, max_polls: 32, ..config::Worker::default() },
         // Whatever is lost with an open poll is lost with the embedded Step Functions.
         shutdown: config::Shutdown { poll_seconds: 0, deadline_seconds: 10 },

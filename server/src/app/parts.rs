@@ -23,7 +23,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     config::Config,
     entropy::SystemEntropy,
-    grpc::{self, Access, Approvals, AuditCalls, Gate, GateParts, WorkflowCalls},
+    grpc::{self, Access, Approvals, AuditCalls, Gate, GateParts, Web, WorkflowCalls},
     operations::Operations,
     provision::{Heartbeats, SdkControlPlane},
     retention::Retention,
@@ -233,7 +233,8 @@ impl Parts {
             .http2_max_header_list_size(Some(MAX_HEADER_BYTES))
             .max_concurrent_streams(Some(config.limits.streams_per_connection))
             // What browsers speak without TLS.
-            .accept_http1(pages.is_some())
+            .accept_http1(pages.is_some() || config.grpc_web.is_some())
+            .layer(Web::new(config.grpc_web.clone()))
             .layer(Front::new(pages))
             .layer(gate)
             .add_routes(routes)

@@ -3,6 +3,7 @@
 mod audit;
 mod change;
 mod effective;
+mod grpc_web;
 mod identity;
 mod limits;
 mod retention;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     audit::Audit,
     change::Changes,
+    grpc_web::{GrpcWeb, WebOrigin},
     identity::{
         Auth, CertificateMap, CertificateName, Certificates, IdentityMode, Jwt, JwtAlgorithm, PrincipalKind, Role, Tls,
     },
@@ -64,6 +66,8 @@ pub struct Config {
     pub log: Log,
     /// How the API is encrypted. Absent: not at all.
     pub tls: Option<Tls>,
+    /// gRPC-Web, beside gRPC. Absent: none, and HTTP/2 alone.
+    pub grpc_web: Option<GrpcWeb>,
     /// How callers show who they are.
     pub auth: Auth,
     /// What they may do.
@@ -180,6 +184,7 @@ impl Default for Config {
             shutdown: Shutdown::default(),
             log: Log::default(),
             tls: None,
+            grpc_web: None,
             auth: Auth::default(),
             role: Vec::new(),
             limits: Limits::default(),

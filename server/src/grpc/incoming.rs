@@ -24,7 +24,8 @@ use crate::{
     config,
 };
 
-/// How long a connection may say nothing. The server pings more often than that, so one that lives answers.
+/// How long a connection may neither say nor take anything. Over HTTP/2 the server pings more often than that, so one that
+/// lives answers; over HTTP/1.1 whoever reads a stream takes it, and says nothing.
 const IDLE: Duration = Duration::from_secs(75);
 
 /// The connections of a listener that there is room for. Others are closed at once.
@@ -67,6 +68,13 @@ impl Connection {
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.stream.peer_addr().ok()
     }
+
+    fn took(&mut self, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(_)) = wrote {
+            self.heard = Instant::now();
+        }
+        wrote
+    }
 }
 
 impl AsyncRead for Connection {
@@ -89,7 +97,8 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.took(wrote)
     }
 
     fn poll_write_vectored(
@@ -97,7 +106,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.took(wrote)
     }
 
     fn is_write_vectored(&self) -> bool {

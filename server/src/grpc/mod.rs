@@ -11,6 +11,7 @@ mod rpc;
 mod secured;
 mod status;
 mod token;
+mod web;
 mod workflow_spec;
 mod workflows;
 
@@ -33,6 +34,7 @@ pub(crate) use self::{
     gate::{Gate, GateParts, address},
     incoming::incoming,
     secured::secured,
+    web::Web,
     workflows::WorkflowCalls,
 };
 
