@@ -12,6 +12,7 @@ mod check;
 mod cli_identity;
 mod cli_rules;
 mod cloudformation;
+mod grpc_web;
 mod health_reflection;
 mod identity;
 mod inbox;
