@@ -1,0 +1,102 @@
+"""Why a call failed, by the name that the API gives it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+ERROR_DOMAIN = "approve.v1"
+"""The ``domain`` of every ``google.rpc.ErrorInfo`` that the API sends."""
+
+
+class Reason(StrEnum):
+    """The ``reason`` of the ``google.rpc.ErrorInfo`` that every error of the API carries.
+
+    Stable: branch on this, never on a message.
+    """
+
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    """The caller did not say who they are, or not in a way that the server accepts."""
+    PERMISSION_MISSING = "PERMISSION_MISSING"
+    """No role of the caller's allows the call. Metadata: ``permission``."""
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    """The caller has reached one of its limits. Metadata: ``limit``."""
+    IDENTITY_UNAVAILABLE = "IDENTITY_UNAVAILABLE"
+    """The keys of the caller's issuer can't be read now."""
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    """The store did not answer; nothing was changed."""
+    SHUTTING_DOWN = "SHUTTING_DOWN"
+    """The server is draining."""
+    INTERNAL = "INTERNAL"
+    """A defect of the server."""
+    INVALID_FIELD = "INVALID_FIELD"
+    """A field is malformed; see ``Refused.field_violations``."""
+    RESUME_TOKEN_INVALID = "RESUME_TOKEN_INVALID"
+    """A resume token is not of this server's making, or of another filter."""
+    REVISION_COMPACTED = "REVISION_COMPACTED"
+    """A resume token is older than what the server keeps."""
+    APPROVAL_NOT_FOUND = "APPROVAL_NOT_FOUND"
+    """No such approval."""
+    ALREADY_DECIDED = "ALREADY_DECIDED"
+    """The approval is final. Metadata: ``status``, ``decided_by``, ``decided_at``."""
+    ON_HOLD = "ON_HOLD"
+    """Nobody may decide now. Metadata: ``until``, ``reason``."""
+    CLAIMED = "CLAIMED"
+    """Somebody else has claimed it. Metadata: ``assignee``, ``until``."""
+    STAGE_NOT_OPEN = "STAGE_NOT_OPEN"
+    """The caller is an approver of a stage that is met, or not yet open. Metadata: ``stages``."""
+    NOT_AN_APPROVER = "NOT_AN_APPROVER"
+    """The rule does not let the caller decide."""
+    SELF_APPROVAL = "SELF_APPROVAL"
+    """The caller asked for this approval and may not approve it."""
+    NOT_THE_REQUESTER = "NOT_THE_REQUESTER"
+    """Only its requester or an operator may cancel it."""
+    REASSIGNMENT_LOOP = "REASSIGNMENT_LOOP"
+    """Whoever gets it gave it away before, or it was given on too often."""
+    ETAG_MISMATCH = "ETAG_MISMATCH"
+    """The approval changed since it was read. Metadata: ``etag``."""
+    COMMENT_REQUIRED = "COMMENT_REQUIRED"
+    """The rule asks for a comment."""
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    """The rule has no outcome of that name. Metadata: ``outcomes``."""
+    RESPONSE_INVALID = "RESPONSE_INVALID"
+    """The response does not fit the rule's schema; the violations name the places."""
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    """The request id was used with another body."""
+    AMBIGUOUS_ID = "AMBIGUOUS_ID"
+    """The prefix of an id fits several approvals. Metadata: ``matches``, the first few."""
+    PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"
+    """A page token is not of this server's making, or of another query."""
+    API_TOKEN_EXISTS = "API_TOKEN_EXISTS"
+    """An API token of that name exists."""
+    API_TOKEN_NOT_FOUND = "API_TOKEN_NOT_FOUND"
+    """No such API token."""
+    AWS_UNAVAILABLE = "AWS_UNAVAILABLE"
+    """AWS did not answer, or throttled."""
+    AWS_DENIED = "AWS_DENIED"
+    """AWS refused the server's own credentials. Metadata: ``operation``."""
+    AWS_REFUSED = "AWS_REFUSED"
+    """AWS refused the call. Metadata: ``operation``, ``code``."""
+    INVALID_DEFINITION = "INVALID_DEFINITION"
+    """A state machine's definition is refused. Metadata: ``location``."""
+    NOT_OWNED = "NOT_OWNED"
+    """A resource of that name exists and is not the server's. Metadata: ``resource``."""
+    REPLACE_NEEDED = "REPLACE_NEEDED"
+    """A resource can't be changed in place. Metadata: ``resource``, ``fields``."""
+    WORKFLOW_ATTACHED = "WORKFLOW_ATTACHED"
+    """The workflow is provisioned by code. Metadata: ``workflow``."""
+    WORKFLOW_NOT_FOUND = "WORKFLOW_NOT_FOUND"
+    """No such workflow."""
+    APPROVALS_PENDING = "APPROVALS_PENDING"
+    """Approvals of the workflow are pending. Metadata: ``pending``."""
+    EXECUTION_ALREADY_EXISTS = "EXECUTION_ALREADY_EXISTS"
+    """An execution of that name exists with other input, or has ended."""
+    EXECUTION_NOT_FOUND = "EXECUTION_NOT_FOUND"
+    """No such execution."""
+
+
+def reason(name: str) -> Reason | str:
+    """The reason of a name; the name itself where this version does not know it."""
+    try:
+        return Reason(name)
+    except ValueError:
+        return name
