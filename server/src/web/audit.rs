@@ -117,12 +117,12 @@ fn line(event: &Recorded) -> Option<Line> {
 /// How it is known who was behind it.
 fn via(via: &str) -> &'static str {
     match via {
-        "system" => "by itself",
-        "asserted" => "by their own word",
-        "certificate" => "by a client certificate",
-        "jwt" => "by a token of the identity provider",
-        "api_token" => "by an API token",
+        "system" => "of itself",
+        "asserted" => "known by their own word",
+        "certificate" => "known by a client certificate",
+        "jwt" => "known by a token of the identity provider",
+        "api_token" => "known by an API token",
         "web" => "in this inbox",
-        _ => "in another way",
+        _ => "known in another way",
     }
 }

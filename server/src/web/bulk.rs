@@ -142,9 +142,12 @@ fn effect(web: &Web, visitor: &Visitor, approval: &Approval, etag: &str, decisio
         return Err("It asks for answers: decide it on its own page.".to_owned());
     }
     let explanation = explain(approval, Some(&visitor.caller.person), web.operations.clock.now());
-    let plain = explanation.effects.into_iter().find(|effect| effect.decision == decision && effect.outcome.is_none());
+    let plain = explanation.effects.iter().find(|effect| effect.decision == decision && effect.outcome.is_none());
     match plain {
-        Some(effect) => effect.result.map(|_| effect.text).map_err(|refusal| view::refusal(&refusal)),
+        Some(effect) => match &effect.result {
+            Ok(status) => Ok(view::consequence(&explanation, decision, status)),
+            Err(refusal) => Err(view::refusal(refusal)),
+        },
         None => Err("It can\u{2019}t be decided now.".to_owned()),
     }
 }

@@ -64,7 +64,7 @@ fn progress(approval: &Approval) -> String {
     let stages = approval.progress();
     match stages.as_slice() {
         [] => String::new(),
-        [only] => format!("{} of {}", only.approvals, only.required),
+        [only] => format!("{} of {}", only.approvals, count(only.required, "approval", "approvals")),
         several => {
             let met = several.iter().filter(|stage| stage.approvals >= stage.required).count();
             let open = several.iter().find(|stage| stage.open);

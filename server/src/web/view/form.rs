@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{facts::label, schema};
 use crate::{
-    approval::{self, Approval, Decision, Misfit, Person, explain},
+    approval::{self, Approval, Decision, Explanation, Misfit, Person, StageNeed, Status, explain},
     web::fields,
 };
 
@@ -63,17 +63,17 @@ impl DecideForm {
     pub(crate) fn new(approval: &Approval, person: &Person, action: String, now: Timestamp) -> Self {
         let explanation = explain(approval, Some(person), now);
         let (mut choices, mut closed) = (Vec::new(), String::new());
-        for effect in explanation.effects {
+        for effect in &explanation.effects {
             let kind = if effect.decision == Decision::Approve { "approve" } else { "reject" };
-            match effect.result {
-                Ok(_) => choices.push(Choice {
+            match &effect.result {
+                Ok(status) => choices.push(Choice {
                     value: effect.outcome.as_ref().map_or_else(|| kind.to_owned(), |name| format!("outcome:{name}")),
                     label: effect.outcome.as_ref().map_or_else(|| plain(effect.decision), |name| label(approval, name)),
                     own: effect.outcome.is_some(),
-                    effect: effect.text,
+                    effect: consequence(&explanation, effect.decision, status),
                     kind,
                 }),
-                Err(refusal) if closed.is_empty() => closed = super::refusal(&refusal),
+                Err(refusal) if closed.is_empty() => closed = super::refusal(refusal),
                 Err(_) => {}
             }
         }
@@ -108,6 +108,23 @@ impl DecideForm {
             input.error = errors.get(&input.name).cloned();
         }
         self
+    }
+}
+
+/// What a decision leads to.
+pub(crate) fn consequence(explanation: &Explanation, decision: Decision, after: &Status) -> String {
+    let missing = |stage: &StageNeed| stage.progress.required.saturating_sub(stage.progress.approvals);
+    match (after, decision) {
+        (Status::Approved, _) => "settles it: approved".to_owned(),
+        (Status::Rejected, _) => "settles it: rejected".to_owned(),
+        (_, Decision::Approve) => {
+            let more = explanation.stages.iter().map(missing).sum::<u32>().saturating_sub(1).max(1);
+            format!("counts; it takes {}", super::count(more, "more approval", "more approvals"))
+        }
+        (_, Decision::Reject) => {
+            let more = explanation.rejections_needed.saturating_sub(1).max(1);
+            format!("counts; to reject it takes {}", super::count(more, "more rejection", "more rejections"))
+        }
     }
 }
 

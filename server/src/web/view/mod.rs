@@ -10,7 +10,7 @@ use crate::approval::{ApproverSet, Decision, Principal, Priority, Refusal, Statu
 
 pub(super) use self::{
     facts::{Badge, Facts, Row},
-    form::{DecideForm, choice_of, response_of},
+    form::{DecideForm, choice_of, consequence, response_of},
     payload::{Fields, payload, words as sentence},
     time::{Deadline, When},
 };

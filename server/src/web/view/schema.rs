@@ -153,6 +153,11 @@ impl Field {
         let json = match &self.kind {
             Kind::Text { .. } => Value::from(said.replace("\r\n", "\n")).to_string(),
             Kind::Date => Value::from(trimmed).to_string(),
+            // To some it is a thousand times as much.
+            Kind::Number if is_ambiguous(trimmed) => {
+                let (whole, rest) = trimmed.split_once('.').unwrap_or((trimmed, ""));
+                return Err(format!("Write {whole}{rest} or {whole}.{rest}0: it is not clear which of them is meant."));
+            }
             Kind::Number | Kind::Integer => match serde_json::from_str::<serde_json::Number>(trimmed) {
                 Ok(_) => trimmed.to_owned(),
                 Err(_) if self.kind == Kind::Integer => return Err("Expected a whole number, like 12.".to_owned()),
@@ -164,6 +169,15 @@ impl Field {
         };
         Ok(Some(json))
     }
+}
+
+/// Whether a dot may stand for thousands: one to three digits, and three after it.
+fn is_ambiguous(number: &str) -> bool {
+    let digits = number.trim_start_matches('-');
+    let parts = digits.split_once('.').filter(|(whole, rest)| (1..=3).contains(&whole.len()) && rest.len() == 3);
+    parts.is_some_and(|(whole, rest)| {
+        whole != "0" && (whole.to_owned() + rest).bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]
@@ -186,6 +200,8 @@ mod tests {
         assert!(fields[0].required && !fields[1].required);
         let read = |at: usize, text: &str| fields[at].read(text);
         assert_eq!(read(0, " 1200.50 "), Ok(Some("1200.50".to_owned())), "as it was written");
+        assert!(read(0, "51.000").unwrap_err().contains("51000 or 51.0000"));
+        assert_eq!(read(0, "0.125"), Ok(Some("0.125".to_owned())));
         assert!(read(0, "1,200.50").is_err() && read(0, "twelve").is_err());
         assert_eq!(read(1, "a\"b\r\nc"), Ok(Some(r#""a\"b\nc""#.to_owned())));
         assert_eq!(read(1, "  "), Ok(None));
