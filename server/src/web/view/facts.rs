@@ -68,9 +68,8 @@ fn progress(approval: &Approval) -> String {
         several => {
             let met = several.iter().filter(|stage| stage.approvals >= stage.required).count();
             let open = several.iter().find(|stage| stage.open);
-            let now =
-                open.map(|stage| format!(", {}: {} of {}", visible(&stage.name), stage.approvals, stage.required));
-            format!("stage {} of {}{}", (met + 1).min(several.len()), several.len(), now.unwrap_or_default())
+            let now = open.map(|stage| format!("{} {} of {}, ", visible(&stage.name), stage.approvals, stage.required));
+            format!("{}stage {} of {}", now.unwrap_or_default(), (met + 1).min(several.len()), several.len())
         }
     }
 }
