@@ -21,6 +21,7 @@ mod pending;
 pub mod postgres;
 mod recording;
 pub mod retention;
+mod search;
 pub mod sqlite;
 mod tables;
 pub(crate) mod tail;

@@ -245,3 +245,58 @@ pub(crate) async fn long_inputs_are_read_in_pieces(bed: &dyn Bed) {
     assert!(found.iter().all(|approval| *approval.input == *long));
     assert_eq!(changes(&store, 0, 100).await.len(), 50);
 }
+
+/// So many approvals are more than a page looks at.
+const MANY: u32 = 2_400;
+/// One of so many is rare.
+const RARE: u32 = 600;
+
+/// The beginning of a list leads to what is rare, however much there is before it.
+pub(crate) async fn what_is_rare_is_on_the_first_page(bed: &dyn Bed) {
+    let store = bed.open().await;
+    let admit = |number: u32| {
+        let store = &store;
+        async move {
+            let mut admission = task(number);
+            let request = &mut admission.task.request;
+            // The oldest ones: a list from the newest comes to them last.
+            if number < MANY / RARE {
+                "Buy a House".clone_into(&mut request.title);
+                request.labels.insert("team".to_owned(), "board".to_owned());
+                request.rule.stages[0].approvers = vec![ApproverSet(vec!["group:board".parse().unwrap()])];
+            } else {
+                request.labels.insert("team".to_owned(), "all".to_owned());
+                request.rule.stages[0].approvers = vec![ApproverSet(vec!["group:all".parse().unwrap()])];
+            }
+            created(store, admission).await
+        }
+    };
+    let all = join_all((0..MANY).map(admit)).await;
+    let (rare, common) = all.split_at((MANY / RARE) as usize);
+    // What is decided does not wait for anybody.
+    done(&store, &rare[0], cancel(), seconds(1)).await;
+    let first_pages = async |filter: Filter, statuses: Vec<Status>| {
+        let query = ListQuery { filter, statuses, order: Order::NewestFirst, after: None, limit: 50 };
+        let page = store.list(query).await.unwrap();
+        assert_eq!(page.next, None, "there is no more");
+        let mut found = ids(&page.approvals);
+        found.reverse();
+        found
+    };
+    let label = Filter { labels: [("team".to_owned(), "board".to_owned())].into(), ..Filter::default() };
+    let text = |text: &str| Filter { text: Some(text.to_owned()), ..Filter::default() };
+    let member = |name: &str, group: &str| Person { groups: vec![group.parse().unwrap()], ..person(name) };
+    let awaiting = Filter { awaiting: Some(member("bob", "group:board")), ..Filter::default() };
+    assert_eq!(first_pages(label.clone(), vec![]).await, ids(rare));
+    assert_eq!(first_pages(label, vec![Status::Pending]).await, ids(&rare[1..]));
+    assert_eq!(first_pages(awaiting, vec![]).await, ids(&rare[1..]));
+    assert_eq!(first_pages(text("A HOUSE"), vec![]).await, ids(rare));
+    assert_eq!(first_pages(text("house"), vec![Status::Pending]).await, ids(&rare[1..]));
+    assert_eq!(first_pages(text(rare[2].id.as_str()), vec![]).await, ids(&rare[2..3]));
+    // What is common fills the first page.
+    for filter in [text("invoice"), Filter { awaiting: Some(member("ana", "group:all")), ..Filter::default() }] {
+        let query = ListQuery { limit: 50, order: Order::NewestFirst, ..query(filter) };
+        let newest: Vec<_> = common.iter().rev().take(50).cloned().collect();
+        assert_eq!(ids(&store.list(query).await.unwrap().approvals), ids(&newest));
+    }
+}

@@ -77,6 +77,7 @@ macro_rules! conformance {
             lists a_list_has_pages_without_gaps_or_repeats,
             lists pages_hold_while_approvals_come,
             lists a_rare_match_is_found_page_by_page,
+            lists what_is_rare_is_on_the_first_page,
             lists prefixes_find_ids,
             lists long_inputs_are_read_in_pieces,
             log changes_come_in_order_with_what_was_before,

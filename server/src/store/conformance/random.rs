@@ -1,5 +1,7 @@
 //! Random histories: whatever happens, a store is what the model is.
 
+use std::collections::BTreeSet;
+
 use proptest::{collection::vec, option, prelude::*, sample::Index, test_runner::TestRunner};
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
 };
 use crate::{
     approval::{
-        FieldError, Status,
+        FieldError, Scope, Status,
         arbitrary::{commands, people, requests, token},
     },
     store::{DeliveryTry, Filter, ListQuery, NextDue, Order},
@@ -268,6 +270,23 @@ async fn compare_due(store: &SharedStore, model: &Model, now: Timestamp) {
     assert_eq!((expiries.items.len(), expiries.next), (expected.0.len(), expected.1));
 }
 
+/// Parts of what approvals are searched by: of each some beginning, some middle and some end, short ones too.
+fn texts(all: &[Arc<Approval>]) -> BTreeSet<String> {
+    let mut texts = BTreeSet::from(["\0".to_owned(), "\"%_\\".to_owned(), "nowhere".to_owned()]);
+    for (number, approval) in all.iter().enumerate().take(12) {
+        let request = &approval.request;
+        let requester = request.requester.as_ref().map_or("", |who| who.as_str());
+        let place = [request.title.as_str(), &request.description, requester, approval.id.as_str()][number % 4];
+        let part: Vec<char> = place.chars().collect();
+        let length = (number % 7 + 1).min(part.len());
+        let from = [0, (part.len() - length) / 2, part.len() - length][number % 3];
+        let part: String = part[from..from + length].iter().collect();
+        texts.insert(if number % 2 == 0 { part.to_ascii_uppercase() } else { part });
+    }
+    texts.retain(|text| !text.is_empty());
+    texts
+}
+
 async fn compare_lists(store: &SharedStore, model: &Model, person: Person) {
     let all = model.approvals();
     let pending = |name: Option<&str>| {
@@ -283,9 +302,17 @@ async fn compare_lists(store: &SharedStore, model: &Model, person: Person) {
         Filter::default(),
         Filter { awaiting: Some(person), ..Filter::default() },
         Filter { workflow: Some("Payments".to_owned()), labels: labels.clone(), ..Filter::default() },
-        Filter { labels, text: Some("ZüRICH".to_owned()), ..Filter::default() },
+        Filter { labels: labels.clone(), text: Some("ZüRICH".to_owned()), ..Filter::default() },
     ];
-    for filter in filters {
+    let texts = texts(&all);
+    let texts = texts.into_iter().map(|text| Filter { text: Some(text), ..Filter::default() });
+    let scope = Scope { labels, ..Scope::default() };
+    let more = [
+        Filter { visible: Some(vec![scope.clone()]), ..Filter::default() },
+        Filter { visible: Some(vec![scope.clone(), Scope::default()]), ..Filter::default() },
+        Filter { visible: Some(vec![scope]), text: Some("inv".to_owned()), ..Filter::default() },
+    ];
+    for filter in filters.into_iter().chain(texts).chain(more) {
         for statuses in [vec![], vec![Status::Pending], vec![Status::Approved, Status::Canceled, Status::Pending]] {
             for order in [Order::NewestFirst, Order::OldestFirst] {
                 let query =

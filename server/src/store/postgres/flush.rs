@@ -1,6 +1,6 @@
 //! What a group of writes has changed, written out and committed: all at once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio_postgres::Error;
 
@@ -10,8 +10,9 @@ use super::{
     working_set::{Changed, Setting, WorkingSet},
 };
 use crate::{
+    approval::{ApprovalId, Request, Status},
     audit::ChainHead,
-    store::{StoreError, codec::encode},
+    store::{StoreError, codec::encode, search, transaction::Written},
 };
 
 /// Tells other servers that there is more of the log.
@@ -64,13 +65,20 @@ const PUT_API_TOKEN: &str = "INSERT INTO api_tokens (digest, name, grants, seal,
 const PUT_WORKFLOW: &str = "INSERT INTO workflows (name, record) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET record = excluded.record";
 const DELETE_WORKFLOW: &str = "DELETE FROM workflows WHERE name = $1";
-const MOVE_HEAD: &str = "UPDATE head SET revision = $1, hash = $2, number = $3, settings = settings + $4";
+// Approvals come with their places in the indexes. Where others are not there yet, these do not tell.
+const MOVE_HEAD: &str = "UPDATE head SET revision = $1, hash = $2, number = $3, settings = settings + $4,
+        indexed = CASE WHEN indexed = number THEN $3 ELSE indexed END";
 const GROUP: &str = "INSERT INTO groups (server, last_group) VALUES ($1, $2)
     ON CONFLICT (server) DO UPDATE SET last_group = excluded.last_group";
+const PUT_TERMS: &str = "INSERT INTO waiting (term, approval_id) SELECT * FROM unnest($1::text[], $2::text[])";
+pub(super) const TAKE_TERMS: &str =
+    "DELETE FROM waiting w USING unnest($1::text[], $2::text[]) AS u (term, approval_id)
+    WHERE w.term = u.term COLLATE \"C\" AND w.approval_id = u.approval_id COLLATE \"C\"";
+const PUT_TEXTS: &str = "INSERT INTO texts (approval_id, text) SELECT * FROM unnest($1::text[], $2::text[])";
 const NOTIFY: &str = "SELECT pg_notify('approve', $1)";
 
 /// All statements of this file.
-pub(super) const ALL: [&str; 19] = [
+pub(super) const ALL: [&str; 22] = [
     DROP_IDENTITIES,
     CREATE,
     REQUESTS,
@@ -87,6 +95,9 @@ pub(super) const ALL: [&str; 19] = [
     PUT_API_TOKEN,
     PUT_WORKFLOW,
     DELETE_WORKFLOW,
+    PUT_TERMS,
+    TAKE_TERMS,
+    PUT_TEXTS,
     MOVE_HEAD,
     GROUP,
     NOTIFY,
@@ -103,18 +114,34 @@ pub(super) struct GroupId {
 pub(super) struct Writes {
     changed: Changed,
     requests: Vec<(i64, String)>,
+    /// Terms of new approvals that wait, and of those that wait no more, each with an id.
+    put: (Vec<String>, Vec<String>),
+    taken: (Vec<String>, Vec<String>),
+    /// Ids and texts of new approvals.
+    texts: (Vec<String>, Vec<String>),
     before: ChainHead,
     after: ChainHead,
 }
 
 impl Writes {
-    pub(super) fn new(changed: Changed, before: ChainHead, after: ChainHead) -> Result<Self, StoreError> {
+    /// What is `settled` leaves the indexes with it.
+    pub(super) fn new(
+        changed: Changed,
+        before: ChainHead,
+        written: &Written,
+        settled: &[(ApprovalId, Arc<Request>)],
+    ) -> Result<Self, StoreError> {
         let request = |number: &i64| {
             let row = changed.rows.get(number)?;
             Some(encode(&row.stored.approval.request).map(|request| (*number, request)))
         };
         let requests = changed.created.keys().filter_map(request).collect::<Result<_, _>>()?;
-        Ok(Self { changed, requests, before, after })
+        let created = search::created(&written.changes);
+        let waiting = created.iter().filter(|approval| approval.status == Status::Pending);
+        let put = waiting.flat_map(|approval| by_term(&approval.id, &approval.request)).unzip();
+        let taken = settled.iter().flat_map(|(id, request)| by_term(id, request)).unzip();
+        let texts = created.iter().map(|new| (new.id.to_string(), search::document(&new.id, &new.request))).unzip();
+        Ok(Self { changed, requests, put, taken, texts, before, after: written.head })
     }
 
     /// Whether there is nothing to write.
@@ -138,6 +165,7 @@ impl Writes {
         }
         let mut pipeline = link.pipeline();
         self.approvals(&mut pipeline);
+        self.indexes(&mut pipeline);
         self.log(&mut pipeline);
         self.keys(&mut pipeline);
         for (sql, moved) in [(MOVE_HEARTBEATS, &self.changed.heartbeats), (MOVE_DETACHED, &self.changed.detached)] {
@@ -258,6 +286,14 @@ impl Writes {
         }
     }
 
+    fn indexes<'a>(&'a self, pipeline: &mut Pipeline<'a>) {
+        for (sql, (keys, values)) in [(PUT_TERMS, &self.put), (TAKE_TERMS, &self.taken), (PUT_TEXTS, &self.texts)] {
+            if !keys.is_empty() {
+                pipeline.run(sql, vec![param(keys.as_slice()), param(values.as_slice())]);
+            }
+        }
+    }
+
     fn log<'a>(&'a self, pipeline: &mut Pipeline<'a>) {
         let events = &self.changed.events;
         if !events.is_empty() {
@@ -304,6 +340,12 @@ impl Writes {
             pipeline.run(PRUNE_KEYS, vec![param(before), param(limit)]);
         }
     }
+}
+
+/// An approval under each of its terms.
+pub(super) fn by_term(id: &ApprovalId, request: &Request) -> impl Iterator<Item = (String, String)> {
+    let id = id.to_string();
+    search::terms(request).into_iter().map(move |term| (kept(&term).into_owned(), id.clone()))
 }
 
 /// The keys and the values of a map, each as a column.

@@ -23,6 +23,7 @@ mod read;
 mod readers;
 mod retention;
 mod rows;
+mod search;
 #[cfg(test)]
 mod tests;
 mod working_set;
@@ -58,7 +59,7 @@ use self::{
 use super::{
     Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
     Exported, HeartbeatDue, ListQuery, NextDue, Page, PendingPage, RequestKey, Revision, Standing, Store, StoreError,
-    WorkflowRecord, job::Ask, retention::OldEvents, transaction::Transaction,
+    WorkflowRecord, job::Ask, retention::OldEvents, search::Settled, transaction::Transaction,
 };
 use crate::{
     approval::{Approval, ApprovalId, Command, Origin},
@@ -159,6 +160,7 @@ impl PostgresStore {
             took_over: Some(Instant::now()),
             session: Some(session),
         };
+        tasks.spawn(search::catch_up(readers.clone(), stop.clone()));
         let (queue, jobs) = mpsc::channel(options.queue.max(1));
         let writer = Writer {
             address,
@@ -169,6 +171,7 @@ impl PostgresStore {
             server: Arc::clone(&server),
             lease_wanted,
             refusals: Arc::default(),
+            settled: Settled::default(),
             max_batch: options.batch.max(1),
             max_bytes: options.batch_bytes.max(1),
             // Until more is known, groups are small.

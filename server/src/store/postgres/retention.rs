@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{
     connection::failed,
+    flush::{TAKE_TERMS, by_term},
     load,
     names::kept,
     readers::Readers,
-    rows::{get, limit as sql_limit, stored, stored_from},
+    rows::{get, limit as sql_limit, parse_id, stored, stored_from},
 };
 use crate::{
     approval::{Approval, ApprovalId, Request},
@@ -113,8 +114,13 @@ pub(super) async fn prune(readers: &Readers, ids: &[ApprovalId]) -> Result<u64, 
     let requests = "SELECT a.id, r.request FROM requests r JOIN approvals a ON a.number = r.approval
         WHERE r.approval = ANY($1)";
     let (mut keys, mut values, mut of) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut terms, mut waited): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for row in transaction.query(requests, &[&numbers]).await.map_err(failed)? {
         let request: Request = decode(get(&row, 1)?)?;
+        for (term, id) in by_term(&parse_id(get(&row, 0)?)?, &request) {
+            terms.push(term);
+            waited.push(id);
+        }
         for (key, value) in &request.labels {
             keys.push(kept(key).into_owned());
             values.push(kept(value).into_owned());
@@ -124,11 +130,14 @@ pub(super) async fn prune(readers: &Readers, ids: &[ApprovalId]) -> Result<u64, 
     let labels = "DELETE FROM labels l USING unnest($1::text[], $2::text[], $3::text[]) AS u (key, value, id)
         WHERE l.key = u.key COLLATE \"C\" AND l.value = u.value COLLATE \"C\" AND l.approval_id = u.id COLLATE \"C\"";
     transaction.execute(labels, &[&keys, &values, &of]).await.map_err(failed)?;
+    // Mostly they are gone since they were decided.
+    transaction.execute(TAKE_TERMS, &[&terms, &waited]).await.map_err(failed)?;
     let tokens = "DELETE FROM tokens WHERE digest = ANY($1) AND approval = ANY($2)";
     transaction.execute(tokens, &[&digests, &numbers]).await.map_err(failed)?;
     for sql in [
         "DELETE FROM events WHERE approval = ANY($1)",
         "DELETE FROM requests WHERE approval = ANY($1)",
+        "DELETE FROM texts WHERE approval_id IN (SELECT id FROM approvals WHERE number = ANY($1))",
         "DELETE FROM approvals WHERE number = ANY($1)",
     ] {
         transaction.execute(sql, &[&numbers]).await.map_err(failed)?;

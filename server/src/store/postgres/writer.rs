@@ -31,6 +31,7 @@ use crate::{
     store::{
         Revision, StoreError,
         job::{Ask, Job, RolledBack},
+        search::Settled,
         transaction::{Transaction, Written},
     },
 };
@@ -69,6 +70,7 @@ pub(super) struct Writer {
     /// Asks for a lease.
     pub(super) lease_wanted: Arc<Notify>,
     pub(super) refusals: Arc<Refusals>,
+    pub(super) settled: Settled,
     pub(super) max_batch: usize,
     pub(super) max_bytes: usize,
     /// How much a write of the last group read and wrote, about: as much is reckoned for each of the next one.
@@ -93,9 +95,17 @@ enum Failure {
 
 struct Lost {
     id: GroupId,
+    done: Box<Done>,
+    error: StoreError,
+}
+
+/// What a group wrote.
+struct Done {
+    /// After which revision.
     before: Revision,
     written: Written,
-    error: StoreError,
+    /// Whether what was settled before left the indexes with it.
+    took_out: bool,
 }
 
 /// The database did not answer in time.
@@ -172,8 +182,8 @@ impl Writer {
         let mut pause = PAUSES.0;
         loop {
             let failure = match self.try_commit(batch).await {
-                Ok((before, written)) => {
-                    self.publish(before, written);
+                Ok(done) => {
+                    self.publish(done);
                     return Ok(());
                 }
                 Err(failure) => failure,
@@ -181,7 +191,7 @@ impl Writer {
             let error = match failure {
                 Failure::Lost(lost) => match self.inquire(&lost).await {
                     Some(true) => {
-                        self.publish(lost.before, lost.written);
+                        self.publish(*lost.done);
                         return Ok(());
                     }
                     Some(false) => lost.error,
@@ -212,9 +222,10 @@ impl Writer {
         }
     }
 
-    fn publish(&mut self, before: Revision, written: Written) {
-        let Written { head, changes, refusals } = written;
+    fn publish(&mut self, done: Done) {
+        let Done { before, written: Written { head, changes, refusals }, took_out } = done;
         self.refusals = refusals;
+        self.settled.committed(took_out, &changes);
         self.tail.push(before, changes, head.revision);
         advance(&self.head, head.revision);
     }
@@ -228,16 +239,17 @@ impl Writer {
             let opened = opened.inspect_err(|error| self.readers.make_room(error));
             self.link = Some(opened.map_err(|error| Failure::Passing(failed(error)))?);
         }
-        self.link.as_ref().ok_or_else(|| Failure::Passing(StoreError::unavailable(Silent)))
+        self.link.as_ref().ok_or_else(silent)
     }
 
-    /// One try. What was written, which may be nothing, and after which revision.
-    async fn try_commit(&mut self, batch: &mut [Write]) -> Result<(Revision, Written), Failure> {
+    /// One try. What was written, which may be nothing.
+    async fn try_commit(&mut self, batch: &mut [Write]) -> Result<Done, Failure> {
         let server = self.server.load(Ordering::Acquire);
         let id = GroupId { server, group: self.groups + 1 };
         let (refusals, lease_wanted) = (Arc::clone(&self.refusals), Arc::clone(&self.lease_wanted));
         let usual_bytes = Arc::clone(&self.usual_bytes);
-        let link = self.link().await?;
+        self.link().await?;
+        let (link, settled) = (self.link.as_ref().ok_or_else(silent)?, &self.settled);
         let mut needs: BTreeSet<Need> = batch.iter().flat_map(|write| write.needs.iter().cloned()).collect();
         let mut loaded = Arc::new(Loaded::default());
         let mut begin = Some(server);
@@ -262,28 +274,31 @@ impl Writer {
                 continue;
             }
             let written = outcome?;
-            let writes = Writes::new(tables.changed, head, written.head).map_err(Failure::Lasting)?;
+            let due = settled.due(&written);
+            let writes = Writes::new(tables.changed, head, &written, due).map_err(Failure::Lasting)?;
+            let mut done = Done { before: head.revision, written, took_out: !due.is_empty() };
             if writes.is_empty() {
                 link.roll_back().await.map_err(|error| Failure::Passing(failed(error)))?;
-                return Ok((head.revision, written));
+                done.took_out = false;
+                return Ok(done);
             }
             let committed = timeout(EXCHANGE, writes.commit(link, id)).await;
             return match committed {
                 Ok(Ok(())) => {
                     self.groups = id.group;
-                    Ok((head.revision, written))
+                    Ok(done)
                 }
                 Ok(Err(error)) if !was_refused(&error) => {
                     self.groups = id.group;
                     self.link = None;
-                    Err(Failure::Lost(Lost { id, before: head.revision, written, error: failed(error) }))
+                    Err(Failure::Lost(Lost { id, done: Box::new(done), error: failed(error) }))
                 }
                 Ok(Err(error)) => Err(by_kind(error)),
                 Err(_) => {
                     self.groups = id.group;
                     self.link = None;
                     let error = StoreError::unavailable(Silent);
-                    Err(Failure::Lost(Lost { id, before: head.revision, written, error }))
+                    Err(Failure::Lost(Lost { id, done: Box::new(done), error }))
                 }
             };
         }
@@ -325,6 +340,10 @@ impl Writer {
         let row = row.ok_or_else(|| Failure::Passing(StoreError::unavailable(Silent)))?;
         get(row, 0).map_err(Failure::Passing)
     }
+}
+
+fn silent() -> Failure {
+    Failure::Passing(StoreError::unavailable(Silent))
 }
 
 /// Moves the head on; it never goes back.

@@ -2,34 +2,24 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use rusqlite::{Connection, ToSql, params};
+use rusqlite::{Connection, ToSql};
 
 use super::{
     connection::failed,
     rows::{MAX_PIECE_BYTES, limit as sql_limit, parse_id, text},
+    search::{self, BucketIds},
 };
 use crate::{
     approval::{ApprovalId, Request, Status},
     store::{
         Filter, ListQuery, Order, Page, StoreError,
         codec::{decode, decode_approval},
+        search::{Driver, Drivers, Indexes, MAX_LOOKED_AT, start, trigrams},
     },
 };
 
-/// So many rows are looked at for one page. A label that fewer approvals have leads to them; one that more have does not.
-const MAX_LOOKED_AT: usize = 2_000;
 /// So many ids are read at a time, at least.
 const MIN_PIECE: usize = 64;
-
-/// An index that yields ids, and what to look for in it.
-#[derive(Debug, Clone, Copy)]
-enum Driver<'a> {
-    Execution(&'a str),
-    Label(&'a str, &'a str),
-    Workflow(&'a str),
-    Status,
-    Id,
-}
 
 macro_rules! ids {
     ($from:literal, $id:literal) => {
@@ -47,7 +37,10 @@ pub(super) const BY_WORKFLOW: [&str; 2] = ids!("approvals WHERE workflow = ?4 AN
 pub(super) const BY_STATUS: [&str; 2] = ids!("approvals WHERE status = ?3 AND", "id");
 pub(super) const BY_ID: [&str; 2] = ids!("approvals WHERE", "id");
 
+pub(super) const BY_TERM: [&str; 2] = ids!("waiting WHERE term = ?3 AND", "approval_id");
+
 pub(super) const LABELED: &str = "SELECT count(*) FROM (SELECT 1 FROM labels WHERE key = ?1 AND value = ?2 LIMIT ?3)";
+pub(super) const WAITING: &str = "SELECT count(*) FROM (SELECT 1 FROM waiting WHERE term = ?1 LIMIT ?2)";
 
 pub(super) const ROW: &str = "SELECT a.status, a.revision, e.state, r.request, r.input
     FROM approvals a
@@ -58,7 +51,7 @@ pub(super) const ROW: &str = "SELECT a.status, a.revision, e.state, r.request, r
 /// A page.
 pub(super) fn list(connection: &Connection, query: &ListQuery) -> Result<Page, StoreError> {
     let statuses = query.statuses_asked();
-    let driver = driver(connection, &query.filter, &statuses)?;
+    let driver = driver(connection, query, &statuses)?;
     let wanted = query.limit.max(1);
     let mut page = Page { approvals: Vec::new(), next: None };
     let mut after = query.after.as_ref().map(|id| id.as_str().to_owned());
@@ -86,65 +79,66 @@ pub(super) fn list(connection: &Connection, query: &ListQuery) -> Result<Page, S
 }
 
 /// The index that leads to the fewest rows, as far as that can be told cheaply.
-fn driver<'a>(connection: &Connection, filter: &'a Filter, statuses: &[Status]) -> Result<Driver<'a>, StoreError> {
-    if let Some(arn) = &filter.execution_arn {
-        return Ok(Driver::Execution(arn));
-    }
-    let all_statuses = statuses.len() == Status::ALL.len();
-    let mut labels = filter.labels.iter();
-    if filter.workflow.is_none()
-        && all_statuses
-        && let (Some((key, value)), None) = (labels.next(), labels.next())
-    {
-        return Ok(Driver::Label(key, value));
-    }
-    let mut rarest: Option<(i64, Driver<'a>)> = None;
-    for (key, value) in &filter.labels {
-        let most = sql_limit(MAX_LOOKED_AT + 1);
-        let count: i64 = connection
-            .prepare_cached(LABELED)
-            .and_then(|mut statement| statement.query_row(params![key, value, most], |row| row.get(0)))
-            .map_err(failed)?;
-        if count < most && rarest.is_none_or(|(least, _)| count < least) {
-            rarest = Some((count, Driver::Label(key, value)));
+fn driver<'a>(connection: &Connection, query: &'a ListQuery, statuses: &[Status]) -> Result<Driver<'a>, StoreError> {
+    let indexed = search::unindexed(connection)? == 0;
+    let searched = query.filter.text.as_deref().is_some_and(|text| !trigrams(text).is_empty());
+    let indexes = Indexes { waiting: indexed, text: indexed && searched, text_in_order: true };
+    let Drivers { narrow, broad } = Drivers::of(query, statuses, indexes);
+    let mut rarest = (MAX_LOOKED_AT + 1, broad);
+    for driver in narrow {
+        let count = count(connection, &driver, rarest.0)?;
+        if count < rarest.0 {
+            rarest = (count, driver);
         }
     }
-    Ok(match (rarest, &filter.workflow) {
-        (Some((_, label)), _) => label,
-        (None, Some(name)) => Driver::Workflow(name),
-        (None, None) if all_statuses => Driver::Id,
-        (None, None) => Driver::Status,
-    })
+    Ok(rarest.1)
+}
+
+/// How many an index leads to, at most `most`.
+fn count(connection: &Connection, driver: &Driver<'_>, most: usize) -> Result<usize, StoreError> {
+    let limit = sql_limit(most);
+    let run = |sql: &str, params: &[&dyn ToSql]| -> Result<usize, StoreError> {
+        let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+        let count: i64 = statement.query_row(params, |row| row.get(0)).map_err(failed)?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    };
+    match driver {
+        Driver::Label(key, value) => run(LABELED, &[key, value, &limit]),
+        Driver::Waiting(terms) => {
+            let mut count = 0;
+            for term in terms {
+                count += run(WAITING, &[term, &limit])?;
+            }
+            Ok(count.min(most))
+        }
+        Driver::Text(text) => run(search::COUNT, &[&search::expression(text), &limit]),
+        // They are asked for as they are.
+        Driver::Execution(_) | Driver::Workflow(_) | Driver::Status | Driver::Id => Ok(most),
+    }
 }
 
 impl Driver<'_> {
     /// The next ids, in order.
     fn ids(
-        self,
+        &self,
         connection: &Connection,
         statuses: &[Status],
         order: Order,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let (direction, start) = match order {
-            Order::NewestFirst => (0, "{"),
-            Order::OldestFirst => (1, ""),
-        };
-        let after = after.unwrap_or(start);
+        let after = after.unwrap_or(start(order));
         let limit_param = sql_limit(limit);
         let one = |sql: [&'static str; 2], more: &[&dyn ToSql]| {
-            let [newest, oldest] = sql;
-            let sql = if direction == 0 { newest } else { oldest };
             let mut params: Vec<&dyn ToSql> = vec![&after, &limit_param];
             params.extend(more);
-            ids(connection, sql, &params)
+            ids(connection, in_order(sql, order), &params)
         };
-        // An index by status yields one status in order; several are merged.
-        let merged = |of: &dyn Fn(Status) -> Result<Vec<String>, StoreError>| {
+        // An index by status yields one status in order, one by term one term; several are merged.
+        let merged = |parts: &mut dyn Iterator<Item = Result<Vec<String>, StoreError>>| {
             let mut all = BTreeSet::new();
-            for status in statuses {
-                all.extend(of(*status)?);
+            for part in parts {
+                all.extend(part?);
             }
             let mut all: Vec<_> = all.into_iter().collect();
             if order == Order::NewestFirst {
@@ -153,17 +147,28 @@ impl Driver<'_> {
             all.truncate(limit);
             Ok(all)
         };
+        let names = statuses.iter().map(|status| status.name());
         match self {
-            Driver::Execution(arn) => one(BY_EXECUTION, &[&arn]),
-            Driver::Label(key, value) => one(BY_LABEL, &[&key, &value]),
+            Driver::Execution(arn) => one(BY_EXECUTION, &[arn]),
+            Driver::Label(key, value) => one(BY_LABEL, &[key, value]),
+            Driver::Waiting(terms) => merged(&mut terms.iter().map(|term| one(BY_TERM, &[term]))),
+            Driver::Text(text) => BucketIds { connection, order, after, limit }.holding(text),
             Driver::Id => one(BY_ID, &[]),
-            Driver::Status => merged(&|status| one(BY_STATUS, &[&status.name()])),
-            Driver::Workflow(name) => merged(&|status| one(BY_WORKFLOW, &[&status.name(), &name])),
+            Driver::Status => merged(&mut names.map(|status| one(BY_STATUS, &[&status]))),
+            Driver::Workflow(name) => merged(&mut names.map(|status| one(BY_WORKFLOW, &[&status, name]))),
         }
     }
 }
 
-fn ids(connection: &Connection, sql: &str, params: &[&dyn ToSql]) -> Result<Vec<String>, StoreError> {
+/// The statement for an order.
+pub(super) fn in_order([newest, oldest]: [&'static str; 2], order: Order) -> &'static str {
+    match order {
+        Order::NewestFirst => newest,
+        Order::OldestFirst => oldest,
+    }
+}
+
+pub(super) fn ids(connection: &Connection, sql: &str, params: &[&dyn ToSql]) -> Result<Vec<String>, StoreError> {
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     let rows = statement.query_map(params, |row| row.get(0)).map_err(failed)?;
     rows.collect::<Result<_, _>>().map_err(failed)

@@ -14,6 +14,7 @@ mod readers;
 mod recent;
 mod retention;
 mod rows;
+mod search;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ use super::{
     WorkflowRecord,
     job::{Ask, Removing},
     retention::OldEvents,
+    search::Settled,
     tail::Tail,
     transaction::Transaction,
 };
@@ -103,6 +105,7 @@ impl SqliteStore {
         connection::refuse_moved(folder)?;
         let connection = connection::open_writer(folder)?;
         let newest = rows::head(&connection)?;
+        let unindexed = search::unindexed(&connection)?;
         let tail = Arc::new(Tail::new(newest, options.tail_changes, options.tail_bytes));
         let (head, seen) = watch::channel(newest);
         let (queue, jobs) = mpsc::channel(options.queue.max(1));
@@ -111,6 +114,9 @@ impl SqliteStore {
             tail: tail.clone(),
             head,
             refusals: Arc::default(),
+            settled: Settled::default(),
+            unindexed,
+            turns: 0,
             max_batch: options.batch.max(1),
             lock,
         };

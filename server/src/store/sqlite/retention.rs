@@ -8,6 +8,7 @@ use super::{
     connection::failed,
     log::OLDEST,
     rows::{self, RETIRED, limit as sql_limit, text},
+    search,
 };
 use crate::{
     approval::{Approval, ApprovalId},
@@ -87,6 +88,7 @@ pub(super) fn prune(connection: &Connection, ids: &[ApprovalId]) -> Result<u64, 
         run("DELETE FROM events WHERE approval = ?1", &[&number])?;
         run("DELETE FROM requests WHERE approval = ?1", &[&number])?;
         run("DELETE FROM approvals WHERE number = ?1", &[&number])?;
+        search::forget(connection, id, &request)?;
         pruned += 1;
     }
     Ok(pruned)

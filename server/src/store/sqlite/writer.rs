@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     connection::{failed, unavailable},
-    rows,
+    rows, search,
     tables::SqliteTables,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     store::{
         Revision, StoreError,
         job::{Ask, Job, RolledBack},
+        search::Settled,
         tail::Tail,
         transaction::{Transaction, Written},
     },
@@ -29,10 +30,18 @@ pub(super) struct Writer {
     pub(super) tail: Arc<Tail>,
     pub(super) head: watch::Sender<Revision>,
     pub(super) refusals: Arc<Refusals>,
+    pub(super) settled: Settled,
+    /// Approvals up to this number are not in the indexes of lists yet.
+    pub(super) unindexed: i64,
+    /// How often it was looked for writes while there are such.
+    pub(super) turns: u32,
     pub(super) max_batch: usize,
     /// Held until the connection is closed.
     pub(super) lock: File,
 }
+
+/// While there always is something to write, older approvals are put into indexes once in so many transactions.
+const TURNS_PER_PIECE: u32 = 16;
 
 /// Where writes come together, lets others that are about to be sent come along: they then share the flush.
 fn gather(queue: &mut mpsc::Receiver<Write>, batch: &mut Vec<Write>, max_batch: usize) {
@@ -62,7 +71,7 @@ impl Writer {
 
     fn run(mut self, mut queue: mpsc::Receiver<Write>) {
         let mut batch = Vec::with_capacity(self.max_batch);
-        while queue.blocking_recv_many(&mut batch, self.max_batch) > 0 {
+        while self.wait(&mut queue, &mut batch) {
             gather(&mut queue, &mut batch, self.max_batch);
             self.carry_out(&mut batch);
         }
@@ -76,6 +85,56 @@ impl Writer {
         }
         drop(self.tables);
         drop(self.lock);
+    }
+
+    /// Waits for something to write, with what there is to do besides; whether anything more will come.
+    fn wait(&mut self, queue: &mut mpsc::Receiver<Write>, batch: &mut Vec<Write>) -> bool {
+        while self.unindexed > 0 {
+            while batch.len() < self.max_batch
+                && let Ok(job) = queue.try_recv()
+            {
+                batch.push(job);
+            }
+            // Even where there always is something to write, a little is done now and then.
+            self.turns = self.turns.wrapping_add(1);
+            if batch.is_empty() && queue.is_closed() {
+                break;
+            }
+            if batch.is_empty() || self.turns.is_multiple_of(TURNS_PER_PIECE) {
+                self.catch_up();
+            }
+            if !batch.is_empty() {
+                return true;
+            }
+        }
+        queue.blocking_recv_many(batch, self.max_batch) > 0
+    }
+
+    /// Puts some older approvals into the indexes of lists.
+    fn catch_up(&mut self) {
+        let piece = |writer: &Self| -> Result<i64, Failure> {
+            writer.control("BEGIN IMMEDIATE")?;
+            let connection = &writer.tables.connection;
+            let left = search::catch_up(connection, writer.unindexed).map_err(Failure::Transaction)?;
+            writer.control("COMMIT")?;
+            Ok(left)
+        };
+        self.unindexed = piece(self).unwrap_or_else(|failure| {
+            let (Failure::Job(error) | Failure::Transaction(error)) = failure;
+            self.roll_back();
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(
+                error,
+                "older approvals were not indexed: lists look through them one by one until the next start"
+            );
+            0
+        });
+    }
+
+    fn roll_back(&self) {
+        if !self.tables.connection.is_autocommit() {
+            let _ = self.tables.connection.execute_batch("ROLLBACK");
+        }
     }
 
     fn carry_out(&mut self, batch: &mut Vec<Write>) {
@@ -105,22 +164,22 @@ impl Writer {
         if let Err(Failure::Job(error) | Failure::Transaction(error)) = &outcome {
             let error: &dyn std::error::Error = error;
             tracing::warn!(error, writes = batch.len(), "a transaction was rolled back");
-            if !self.tables.connection.is_autocommit() {
-                let _ = self.tables.connection.execute_batch("ROLLBACK");
-            }
+            self.roll_back();
             self.tables.rolled_back();
         }
         if removes {
             self.check_references(true);
         }
-        let Written { head, changes, refusals } = outcome?;
+        let (Written { head, changes, refusals }, took_out) = outcome?;
         self.refusals = refusals;
+        self.settled.committed(took_out, &changes);
         self.tail.push(changes);
         self.head.send_if_modified(|known| std::mem::replace(known, head.revision) != head.revision);
         Ok(())
     }
 
-    fn try_commit(&mut self, batch: &mut [Write]) -> Result<Written, Failure> {
+    /// What was written, and whether what was settled before left the indexes with it.
+    fn try_commit(&mut self, batch: &mut [Write]) -> Result<(Written, bool), Failure> {
         self.control("BEGIN IMMEDIATE")?;
         let head = rows::chain_head(&self.tables.connection).map_err(Failure::Transaction)?;
         let mut transaction = Transaction::new(&mut self.tables, head, self.refusals.clone());
@@ -128,8 +187,9 @@ impl Writer {
             job.run(&mut transaction).map_err(Failure::Job)?;
         }
         let written = transaction.finish().map_err(Failure::Transaction)?;
+        let took_out = search::keep(&self.tables.connection, &written, &self.settled).map_err(Failure::Transaction)?;
         self.control("COMMIT")?;
-        Ok(written)
+        Ok((written, took_out))
     }
 
     /// Within a transaction this would be without effect.

@@ -137,6 +137,7 @@ fn approve_others(folder: &Path, fill: &Fill) {
              UPDATE events SET state = replace(state, '\"status\":\"PENDING\"', '\"status\":\"APPROVED\"')
                  WHERE approval <= {others} AND state IS NOT NULL;
              UPDATE approvals SET status = 'APPROVED', heartbeat_due = NULL WHERE number <= {others};
+             DELETE FROM waiting WHERE approval_id IN (SELECT id FROM approvals WHERE number <= {others});
              UPDATE pending_counts SET pending = {pending};
              COMMIT;
              PRAGMA wal_checkpoint(TRUNCATE);",

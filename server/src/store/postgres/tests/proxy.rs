@@ -1,10 +1,10 @@
-//! A way to the database on which the answer to a commit can be lost.
+//! A way to the database on which the answer to a commit can be lost, and notifications.
 
 use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
 };
 
@@ -28,6 +28,14 @@ pub(super) struct Proxy {
     port: u16,
     loss: Arc<AtomicU8>,
     statements: Arc<AtomicUsize>,
+    notifications: Notifications,
+}
+
+/// What becomes of notifications.
+#[derive(Clone, Default)]
+struct Notifications {
+    are_lost: Arc<AtomicBool>,
+    lost: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -37,13 +45,15 @@ impl Proxy {
         let loss = Arc::new(AtomicU8::new(Loss::Nothing as u8));
         let statements = Arc::new(AtomicUsize::new(0));
         let (shared, counted) = (Arc::clone(&loss), Arc::clone(&statements));
+        let notifications = Notifications::default();
+        let told = notifications.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (loss, server) = (Arc::clone(&shared), UnixStream::connect(&socket).await.unwrap());
-                tokio::spawn(carry(client, server, loss, Arc::clone(&counted)));
+                tokio::spawn(carry(client, server, loss, Arc::clone(&counted), told.clone()));
             }
         });
-        Self { port, loss, statements }
+        Self { port, loss, statements, notifications }
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -57,6 +67,16 @@ impl Proxy {
 
     pub(super) fn lose(&self, loss: Loss) {
         self.loss.store(loss as u8, Ordering::SeqCst);
+    }
+
+    /// Loses all notifications from now on.
+    pub(super) fn lose_notifications(&self) {
+        self.notifications.are_lost.store(true, Ordering::SeqCst);
+    }
+
+    /// How many were lost.
+    pub(super) fn lost_notifications(&self) -> usize {
+        self.notifications.lost.load(Ordering::SeqCst)
     }
 
     pub(super) fn has_lost(&self) -> bool {
@@ -81,6 +101,23 @@ fn statements(bytes: &mut Vec<u8>, started: &mut bool) -> usize {
     }
 }
 
+impl Notifications {
+    /// Takes whole messages of the database off what it sent, without those that are lost.
+    fn pass(&self, sent: &mut Vec<u8>) -> Vec<u8> {
+        let mut passed = Vec::new();
+        loop {
+            let length = sent.get(1..5).map(|length| 1 + u32::from_be_bytes(length.try_into().unwrap()) as usize);
+            let Some(length) = length.filter(|length| *length <= sent.len()) else { return passed };
+            let message = sent.drain(..length);
+            if message.as_slice()[0] == b'A' && self.are_lost.load(Ordering::SeqCst) {
+                self.lost.fetch_add(1, Ordering::SeqCst);
+            } else {
+                passed.extend(message);
+            }
+        }
+    }
+}
+
 /// A simple query, and what answers it.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
 const COMMITTED: &[u8] = b"COMMIT\0";
@@ -89,8 +126,14 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
 }
 
-async fn carry(mut client: TcpStream, mut server: UnixStream, loss: Arc<AtomicU8>, counted: Arc<AtomicUsize>) {
-    let (mut sent, mut started) = (Vec::new(), false);
+async fn carry(
+    mut client: TcpStream,
+    mut server: UnixStream,
+    loss: Arc<AtomicU8>,
+    counted: Arc<AtomicUsize>,
+    notifications: Notifications,
+) {
+    let (mut sent, mut started, mut answered) = (Vec::new(), false, Vec::new());
     let (mut up, mut down) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     loop {
         tokio::select! {
@@ -122,7 +165,8 @@ async fn carry(mut client: TcpStream, mut server: UnixStream, loss: Arc<AtomicU8
             }
             read = server.read(&mut down) => {
                 let Ok(read @ 1..) = read else { return };
-                if client.write_all(&down[..read]).await.is_err() {
+                answered.extend_from_slice(&down[..read]);
+                if client.write_all(&notifications.pass(&mut answered)).await.is_err() {
                     return;
                 }
             }

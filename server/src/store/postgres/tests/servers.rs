@@ -107,6 +107,30 @@ async fn a_notification_that_is_lost_delays_by_a_second() {
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn notifications_that_are_lost_on_the_way_delay_by_a_second_each() {
+    let database = Database::new(Options::default());
+    let (proxy, watcher) = proxied(&database, Options::default()).await;
+    let [other] =
+        <[SharedStore; 1]>::try_from(stores(&database, &[Options::default()]).await).unwrap_or_else(|_| panic!());
+    let told = async |number: u32| {
+        let begun = Instant::now();
+        let approval = created(&other, task(number)).await;
+        soon("the change", watcher.head().wait_for(|head| *head == approval.revision)).await.unwrap();
+        assert_eq!(changes(&watcher, approval.revision - 1, 10).await.len(), 1);
+        begun.elapsed()
+    };
+    told(1).await;
+    assert_eq!(proxy.lost_notifications(), 0);
+    proxy.lose_notifications();
+    for number in 2..6 {
+        let took = told(number).await;
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+    assert!(proxy.lost_notifications() >= 4, "{}", proxy.lost_notifications());
+}
+
 /// A store whose way to the database is watched.
 async fn proxied(database: &Database, options: Options) -> (Proxy, SharedStore) {
     database.create().await;
