@@ -125,9 +125,12 @@ impl Context {
 
     /// `host:port` is enough. Where certificates are at hand it is TLS.
     fn url(&self) -> String {
-        let server = self.global.server.trim();
         let scheme = if self.global.ca.is_some() || self.global.cert.is_some() { "https" } else { "http" };
-        if server.contains("://") { server.to_owned() } else { format!("{scheme}://{server}") }
+        let url = |server: &str| {
+            let server = server.trim();
+            if server.contains("://") { server.to_owned() } else { format!("{scheme}://{server}") }
+        };
+        self.global.server.split(',').map(url).collect::<Vec<_>>().join(",")
     }
 }
 

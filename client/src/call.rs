@@ -71,7 +71,9 @@ impl Client {
                 Ok(Err(error)) => error,
                 Err(_) => return Err(Error::Timeout { after: timeout }),
             };
-            if !repeat.allows(&error) {
+            // Nothing was sent, and another server may be there.
+            let elsewhere = self.servers().are_several() && matches!(error, Error::Connect { .. });
+            if !elsewhere && !repeat.allows(&error) {
                 return Err(error);
             }
             let delay = backoff.next(rand::random(), error.retry_delay());
@@ -122,10 +124,12 @@ impl Client {
             if let Some(parent) = &self.config().traceparent {
                 parent.put_on(&mut request);
             }
-            let error = match send(service(self), request).await {
+            let (place, pinned) = self.pinned();
+            let error = match send(service(&pinned), request).await {
                 Ok(response) => return Ok(response.into_inner()),
-                Err(status) => self.error(status, timeout),
+                Err(status) => pinned.error(status, timeout),
             };
+            self.servers().failed(place, &error);
             let refused = token.as_ref().filter(|_| !renewed && error.code() == Code::Unauthenticated);
             match refused {
                 Some(refused) => match self.identity().renew(refused).await? {

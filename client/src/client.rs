@@ -1,18 +1,25 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use approve_proto::v1::{
     access_service_client::AccessServiceClient, approval_service_client::ApprovalServiceClient,
     audit_service_client::AuditServiceClient, workflow_service_client::WorkflowServiceClient,
 };
-use tonic::{Status, transport::Channel};
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
 
-use crate::{Config, Error, credentials::Identity};
+use crate::{
+    Config, Error,
+    credentials::Identity,
+    servers::{Server, Servers},
+};
 
 /// The largest message that is accepted: a page of 1,000 approvals with the largest inputs.
 const MAX_MESSAGE_BYTES: usize = 300 * 1024 * 1024;
 
-/// A connection to an approve-server. Cheap to clone; clones share the connection, which is made again by itself when
-/// it was lost.
+/// A connection to an approve-server, or to one of several that share a database. Cheap to clone; clones share the
+/// connection, which is made again by itself when it was lost, to another server where there are several.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), approve_client::Error> {
@@ -31,7 +38,7 @@ const MAX_MESSAGE_BYTES: usize = 300 * 1024 * 1024;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    channel: Channel,
+    servers: Arc<Servers>,
     config: Arc<Config>,
     identity: Arc<Identity>,
 }
@@ -43,13 +50,22 @@ impl Client {
     /// [`Error::Config`] for a configuration that can't work, [`Error::Credentials`] where the bearer token can't be had,
     /// [`Error::Connect`] where no connection could be made.
     pub async fn connect(config: Config) -> Result<Self, Error> {
-        let endpoint = config.endpoint()?;
+        let mut left: VecDeque<_> = config.endpoints()?.into();
         config.identify()?.token().await?;
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|source| Error::Connect { server: config.url.clone(), source: source.into() })?;
-        Self::with_channel(channel, config)
+        let mut silent = Vec::new();
+        let mut problem = Error::config("no server");
+        while let Some((url, endpoint)) = left.pop_front() {
+            match endpoint.connect().await {
+                Ok(channel) => {
+                    // Those that did not answer may do so later.
+                    let others = left.into_iter().chain(silent).map(lazy);
+                    return Self::with_servers(Servers::new(Server { url, channel }, others), config);
+                }
+                Err(source) => problem = Error::Connect { server: url.clone(), source: source.into() },
+            }
+            silent.push((url, endpoint));
+        }
+        Err(problem)
     }
 
     /// Like [`connect`](Self::connect), but connects with the first call: for services that may start before the
@@ -58,8 +74,9 @@ impl Client {
     /// # Errors
     /// [`Error::Config`] for a configuration that can't work.
     pub fn connect_lazy(config: Config) -> Result<Self, Error> {
-        let channel = config.endpoint()?.connect_lazy();
-        Self::with_channel(channel, config)
+        let mut servers = config.endpoints()?.into_iter().map(lazy);
+        let first = servers.next().ok_or_else(|| Error::config("no server"))?;
+        Self::with_servers(Servers::new(first, servers), config)
     }
 
     /// Uses a channel that was made elsewhere: a Unix socket, a proxy, a test. Of the configuration only what concerns
@@ -68,8 +85,31 @@ impl Client {
     /// # Errors
     /// [`Error::Config`] for credentials that can't be sent.
     pub fn with_channel(channel: Channel, config: Config) -> Result<Self, Error> {
+        let server = Server { url: config.url.clone(), channel };
+        Self::with_servers(Servers::new(server, []), config)
+    }
+
+    fn with_servers(servers: Servers, config: Config) -> Result<Self, Error> {
         let identity = Arc::new(config.identify()?);
-        Ok(Self { channel, config: Arc::new(config), identity })
+        Ok(Self { servers: Arc::new(servers), config: Arc::new(config), identity })
+    }
+
+    /// The same, at the server that is used now; and its place among them.
+    pub(crate) fn pinned(&self) -> (usize, Self) {
+        let (place, server) = self.servers.used();
+        if !self.servers.are_several() {
+            return (place, self.clone());
+        }
+        let servers = Arc::new(Servers::new(server.clone(), []));
+        (place, Self { servers, config: Arc::clone(&self.config), identity: Arc::clone(&self.identity) })
+    }
+
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
+    fn channel(&self) -> Channel {
+        self.servers.used().1.channel.clone()
     }
 
     /// The same connection, on behalf of a person: a principal `user:<name>`, and names of their groups. Needs the
@@ -83,7 +123,8 @@ impl Client {
         groups: impl IntoIterator<Item = G>,
     ) -> Result<Self, Error> {
         let config = Config::clone(&self.config).on_behalf_of(person, groups);
-        Self::with_channel(self.channel.clone(), config)
+        let identity = Arc::new(config.identify()?);
+        Ok(Self { servers: Arc::clone(&self.servers), config: Arc::new(config), identity })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -95,22 +136,26 @@ impl Client {
     }
 
     pub(crate) fn access(&self) -> AccessServiceClient<Channel> {
-        AccessServiceClient::new(self.channel.clone())
+        AccessServiceClient::new(self.channel())
     }
 
     pub(crate) fn approvals(&self) -> ApprovalServiceClient<Channel> {
-        ApprovalServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        ApprovalServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     pub(crate) fn audit(&self) -> AuditServiceClient<Channel> {
-        AuditServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        AuditServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     pub(crate) fn workflows(&self) -> WorkflowServiceClient<Channel> {
-        WorkflowServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        WorkflowServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     pub(crate) fn error(&self, status: Status, deadline: Duration) -> Error {
-        Error::from_status(status, deadline).at(&self.config.url)
+        Error::from_status(status, deadline).at(&self.servers.used().1.url)
     }
+}
+
+fn lazy((url, endpoint): (String, Endpoint)) -> Server {
+    Server { url, channel: endpoint.connect_lazy() }
 }

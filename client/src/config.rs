@@ -40,8 +40,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// A server by URL, such as `http://127.0.0.1:50051`, with the defaults for everything else. The URL is checked by
-    /// [`Client::connect`](crate::Client::connect).
+    /// A server by URL, such as `http://127.0.0.1:50051`, with the defaults for everything else. Several that share a
+    /// database are separated by commas: the first that answers is used, and another one when it does not any more. URLs
+    /// are checked by [`Client::connect`](crate::Client::connect).
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -127,9 +128,15 @@ impl Config {
         self
     }
 
-    pub(crate) fn endpoint(&self) -> Result<Endpoint, Error> {
-        let bad = |why: &str| Error::config(format!("server URL {:?}: {why}", self.url));
-        let uri: Uri = self.url.parse().map_err(|_| bad("not a URL"))?;
+    /// Of each server, with its URL; one at least.
+    pub(crate) fn endpoints(&self) -> Result<Vec<(String, Endpoint)>, Error> {
+        let urls = self.url.split(',').map(str::trim);
+        urls.map(|url| self.endpoint(url).map(|endpoint| (url.to_owned(), endpoint))).collect()
+    }
+
+    fn endpoint(&self, url: &str) -> Result<Endpoint, Error> {
+        let bad = |why: &str| Error::config(format!("server URL {url:?}: {why}"));
+        let uri: Uri = url.parse().map_err(|_| bad("not a URL"))?;
         let tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -164,8 +171,8 @@ mod tests {
 
     #[test]
     fn what_can_not_work_is_refused_before_anything_is_sent() {
-        for url in ["", "localhost:50051", "unix:/tmp/x"] {
-            assert!(matches!(Config::new(url).endpoint(), Err(Error::Config { .. })), "{url:?}");
+        for url in ["", "localhost:50051", "unix:/tmp/x", "http://127.0.0.1:1,", "http://127.0.0.1:1,localhost:1"] {
+            assert!(matches!(Config::new(url).endpoints(), Err(Error::Config { .. })), "{url:?}");
         }
         for credentials in
             [Credentials::asserted("user:ana\n", Vec::<String>::new()), Credentials::asserted("user:ana", ["a,b"])]
@@ -177,11 +184,17 @@ mod tests {
 
     #[test]
     fn a_bearer_token_goes_over_tls_or_stays_on_this_computer() {
-        let endpoint = |url: &str| Config::new(url).credentials(Credentials::bearer("planted")).endpoint();
+        let endpoint = |url: &str| Config::new(url).credentials(Credentials::bearer("planted")).endpoints();
         for near in ["http://127.0.0.1:1", "http://127.9.9.9:1", "http://localhost:1", "http://[::1]:1"] {
             assert!(endpoint(near).is_ok(), "{near}");
         }
-        for far in ["http://10.0.0.1:1", "http://localhost.example.com:1", "http://[2001:db8::1]:1", "http://x"] {
+        for far in [
+            "http://10.0.0.1:1",
+            "http://127.0.0.1:1,http://10.0.0.1:1",
+            "http://localhost.example.com:1",
+            "http://[2001:db8::1]:1",
+            "http://x",
+        ] {
             let error = endpoint(far).unwrap_err().to_string();
             assert!(error.contains("https://") && !error.contains("planted"), "{far}: {error}");
         }
@@ -189,11 +202,11 @@ mod tests {
 
     #[test]
     fn tls_that_can_not_work_is_refused() {
-        let https = |tls| Config::new("https://127.0.0.1:1").tls(tls).endpoint().unwrap_err().to_string();
+        let https = |tls| Config::new("https://127.0.0.1:1").tls(tls).endpoints().unwrap_err().to_string();
         assert!(https(Tls::new().ca_pem("no PEM")).contains("authorities"));
         assert!(https(Tls::new().ca_pem(PEM).client_pem("no PEM", "")).contains("client certificate"));
         assert!(https(Tls::new().ca_pem(PEM).client_pem(PEM, "planted")).contains("private key"));
-        assert!(Config::new("http://127.0.0.1:1").tls(Tls::new()).endpoint().is_err());
+        assert!(Config::new("http://127.0.0.1:1").tls(Tls::new()).endpoints().is_err());
     }
 
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";

@@ -37,6 +37,7 @@ mod explain;
 mod list;
 mod reason;
 mod secret;
+mod servers;
 mod tls;
 mod trace;
 mod watch;

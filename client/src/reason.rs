@@ -49,6 +49,8 @@ reasons! {
     IdentityUnavailable = "IDENTITY_UNAVAILABLE",
     /// The store did not answer; nothing was changed.
     StoreUnavailable = "STORE_UNAVAILABLE",
+    /// The deadline passed. Whether the call had an effect is not known.
+    DeadlineExceeded = "DEADLINE_EXCEEDED",
     /// The server is draining.
     ShuttingDown = "SHUTTING_DOWN",
     /// A defect of the server.

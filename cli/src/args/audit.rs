@@ -10,8 +10,8 @@ pub(crate) enum AuditCommand {
     Log(LogArgs),
     /// Write events to a file that can be verified anywhere.
     Export(ExportArgs),
-    /// Check an exported file, without a server: whether any event was changed, removed or reordered. Exit code
-    /// 10: one was.
+    /// Check exported or archived files, without a server: whether any event was changed, removed or reordered. Exit
+    /// code 10: one was.
     Verify(VerifyArgs),
     /// Print the newest event's hash, signed if the server has a key: an anchor for later.
     Head,
@@ -60,8 +60,10 @@ pub(crate) struct ExportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// What audit export wrote.
-    pub file: PathBuf,
+    /// What audit export wrote; or what the server archived, record-*.jsonl in order, with approvals-*.jsonl among
+    /// them, and an export of the rest last.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// A file of anchors: what audit head --output json printed, or the server's anchor file; may be repeated.
     #[arg(long = "anchor", value_name = "FILE")]
     pub anchors: Vec<PathBuf>,

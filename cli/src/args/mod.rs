@@ -52,7 +52,7 @@ fn given_as_flag(matches: &ArgMatches, id: &str) -> bool {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The server: a URL, or host:port.
+    /// The server: a URL, or host:port. Several that share a database are separated by commas.
     #[arg(
         long,
         global = true,

@@ -1,8 +1,8 @@
 //! `audit verify`: no server is needed.
 
-use std::{fs::File, io::BufReader, path::Path};
+use std::{fs::File, path::Path};
 
-use approve_client::audit::{Anchor, Options, PublicKey, Report, VerifyError, verify};
+use approve_client::audit::{Anchor, FileError, Options, PublicKey, Report, VerifyError, verify_files};
 use serde::Serialize;
 
 use crate::{
@@ -30,26 +30,27 @@ struct ReportJson<'a> {
     last: i64,
     hash: &'a str,
     payloads: u64,
+    approvals: u64,
     anchors: u64,
     anchors_before: u64,
 }
 
 pub(crate) fn run(context: &Context, args: &VerifyArgs) -> Result<Exit, Failure> {
     let options = options(args)?;
-    let file = open(&args.file)?;
-    let verdict = verify(BufReader::new(file), &options);
-    if let Err(VerifyError::Io(source)) = verdict {
-        return Err(unreadable(&args.file, source));
-    }
+    let verdict = match verify_files(&args.files, &options) {
+        Err(FileError { path, source: VerifyError::Io(source) }) => return Err(unreadable(&path, source)),
+        verdict => verdict,
+    };
+    let several = args.files.len() > 1;
     if context.json() {
-        print_json(context, &verdict)?;
+        print_json(context, &verdict, several)?;
     } else {
         match &verdict {
             Ok(report) => context.out.print(&in_words(report))?,
             Err(error) => {
                 let style = context.out.style;
                 let verdict = style.red("not verified:");
-                context.out.print(&format!("{verdict} {}\n", text::line(&failure::line(error))))?;
+                context.out.print(&format!("{verdict} {}\n", text::line(&problem(error, several))))?;
             }
         }
     }
@@ -60,9 +61,14 @@ pub(crate) fn run(context: &Context, args: &VerifyArgs) -> Result<Exit, Failure>
     }
     Ok(match verdict {
         Ok(_) => Exit::Ok,
-        Err(VerifyError::NotAnExport { .. }) => Exit::InvalidInput,
+        Err(FileError { source: VerifyError::NotAnExport { .. }, .. }) => Exit::InvalidInput,
         Err(_) => Exit::NotVerified,
     })
+}
+
+/// What is wrong; of several files, with which.
+fn problem(error: &FileError, several: bool) -> String {
+    if several { failure::line(error) } else { failure::line(&error.source) }
 }
 
 fn options(args: &VerifyArgs) -> Result<Options, Failure> {
@@ -100,6 +106,9 @@ fn in_words(report: &Report) -> String {
         n => format!("{}, {} to {}", count(n, "event"), report.first, report.last),
     };
     let mut words = format!("verified: {events}; {payloads}");
+    if report.approvals > 0 {
+        words += &format!("; {} as recorded", count(report.approvals, "archived approval"));
+    }
     match report.anchors {
         0 => {}
         1 => words += "; 1 anchor agrees",
@@ -122,17 +131,18 @@ fn limits(options: &Options) -> Vec<&'static str> {
     }
 }
 
-fn print_json(context: &Context, verdict: &Result<Report, VerifyError>) -> Result<(), Failure> {
+fn print_json(context: &Context, verdict: &Result<Report, FileError>, several: bool) -> Result<(), Failure> {
     context.out.print_json(&VerdictJson {
         verified: verdict.is_ok(),
-        problem: verdict.as_ref().err().map(|error| failure::line(error)),
-        revision: verdict.as_ref().err().and_then(VerifyError::revision),
+        problem: verdict.as_ref().err().map(|error| problem(error, several)),
+        revision: verdict.as_ref().err().and_then(|error| error.source.revision()),
         report: verdict.as_ref().ok().map(|report| ReportJson {
             events: report.events,
             first: report.first,
             last: report.last,
             hash: &report.hash,
             payloads: report.payloads,
+            approvals: report.approvals,
             anchors: report.anchors,
             anchors_before: report.anchors_before,
         }),

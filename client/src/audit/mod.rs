@@ -12,10 +12,14 @@
 //! An event's hash is the SHA-256 of the hash before it as 64 hexadecimal digits, a line feed, and the exact text of
 //! `record`. Payloads are there by the SHA-256 of their text, or left out.
 //!
+//! What a server has archived is several such files, each of which follows on the one before it, and files of finished
+//! approvals beside them: [`verify_files`] takes them together.
+//!
 //! Whoever can write to the database can write another record and chain it anew. That shows in an [`Anchor`] that was
 //! taken before, and kept where they can't write: [`verify`] compares with as many as it is given.
 
 mod anchor;
+mod archive;
 mod export;
 mod line;
 mod problem;
@@ -26,6 +30,6 @@ mod verify_tests;
 
 pub use anchor::{Anchor, AnchorError, PublicKey, PublicKeyError};
 pub use export::{ExportError, Exported, export};
-pub use problem::VerifyError;
+pub use problem::{FileError, VerifyError};
 pub use replay::{Replay, ReplayError};
-pub use verify::{Options, Report, verify};
+pub use verify::{Options, Report, verify, verify_files};

@@ -1,4 +1,4 @@
-use std::io;
+use std::{io, path::PathBuf};
 
 /// What is wrong with an exported record: the first thing that is.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +73,26 @@ pub enum VerifyError {
         /// The last event that is there.
         last: i64,
     },
+    /// A file does not follow on the one before it.
+    #[error("the file begins with event {first}, but the one before it ends with event {last}: {}", between(*.last, *.first))]
+    NotContinued {
+        /// The last event of the file before it.
+        last: i64,
+        /// The first one of this file.
+        first: i64,
+    },
+    /// An approval that was archived is not what was recorded of it.
+    #[error("line {line} of {file}: {}{problem}", of(.approval))]
+    Archived {
+        /// Its id; empty where the line can't be read.
+        approval: String,
+        /// The file that it is in.
+        file: String,
+        /// Where it stands in that.
+        line: u64,
+        /// What is wrong.
+        problem: String,
+    },
     /// An anchor is not signed by a key that is trusted.
     #[error("the anchor of event {revision} is not signed by a key that was given")]
     BadAnchor {
@@ -97,6 +117,28 @@ pub enum VerifyError {
     },
 }
 
+/// What is wrong with several files, and with which of them.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .path.display())]
+pub struct FileError {
+    /// The file that it was found in.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub source: VerifyError,
+}
+
+fn of(approval: &str) -> String {
+    if approval.is_empty() { String::new() } else { format!("approval {approval} is not what was recorded: ") }
+}
+
+fn between(last: i64, first: i64) -> String {
+    match first - last {
+        1 => "the hashes differ, one of the two was rewritten".to_owned(),
+        2.. => format!("events {} to {} are missing", last + 1, first - 1),
+        _ => "it is out of order, or there twice".to_owned(),
+    }
+}
+
 fn since(agrees: Option<i64>) -> String {
     agrees.map(|revision| format!(" after event {revision}")).unwrap_or_default()
 }
@@ -113,7 +155,12 @@ impl VerifyError {
             | Self::Payload { revision, .. } => Some(*revision),
             Self::Removed { first, .. } => Some(*first),
             Self::CutShort { last } | Self::Truncated { last, .. } => Some(last + 1),
-            Self::Io(_) | Self::NotAnExport { .. } | Self::BadAnchor { .. } | Self::Forked { .. } => None,
+            Self::NotContinued { last, first } => Some(first.min(&(last + 1)).to_owned()),
+            Self::Io(_)
+            | Self::NotAnExport { .. }
+            | Self::BadAnchor { .. }
+            | Self::Forked { .. }
+            | Self::Archived { .. } => None,
         }
     }
 }

@@ -1,10 +1,13 @@
 use std::{
     collections::BTreeMap,
-    io::{BufRead, Read as _},
+    fs::File,
+    io::{BufRead, BufReader, Read as _},
+    path::{Path, PathBuf},
 };
 
 use super::{
-    Anchor, PublicKey, VerifyError,
+    Anchor, FileError, PublicKey, VerifyError,
+    archive::{self, Archive},
     line::{FOOTER, Footer, Header, Line, Place, VERSION, ZERO, chained, hex_digest},
 };
 
@@ -33,6 +36,8 @@ pub struct Report {
     pub hash: String,
     /// How many payloads are there, and are what was recorded.
     pub payloads: u64,
+    /// How many approvals that were archived are what was recorded of them.
+    pub approvals: u64,
     /// How many anchors agree.
     pub anchors: u64,
     /// How many anchors are of events before the first one, and tell nothing of this file.
@@ -47,14 +52,46 @@ pub struct Report {
 /// # Errors
 /// The first thing that is wrong.
 pub fn verify(reader: impl BufRead, options: &Options) -> Result<Report, VerifyError> {
-    let mut anchors: BTreeMap<i64, Vec<&Anchor>> = BTreeMap::new();
-    for anchor in &options.anchors {
-        if !options.public_keys.is_empty() && !anchor.is_signed_by(&options.public_keys) {
-            return Err(VerifyError::BadAnchor { revision: anchor.revision });
+    let mut check = Check::new(options)?;
+    check.file(Lines { reader, number: 0 })?;
+    check.end()
+}
+
+/// Checks files as one record, each of which follows on the one before it: what a server archived, and an export of the
+/// rest. Files of approvals that were archived may be among them, in any place: each approval is compared with its
+/// record, and some hundred bytes of each are held in memory.
+///
+/// # Errors
+/// The first thing that is wrong, and the file that it was found in.
+pub fn verify_files(paths: &[PathBuf], options: &Options) -> Result<Report, FileError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        |source: VerifyError| FileError { path, source }
+    };
+    let open = |path: &Path| -> Result<(bool, BufReader<File>), VerifyError> {
+        let mut reader = BufReader::new(File::open(path)?);
+        let is_archive = reader.fill_buf()?.starts_with(archive::BEGINNING);
+        Ok((is_archive, reader))
+    };
+    let last = paths.last().map(PathBuf::as_path).unwrap_or(Path::new(""));
+    let mut check = Check::new(options).map_err(failed(last))?;
+    let mut records = Vec::new();
+    for path in paths {
+        let (is_archive, reader) = open(path).map_err(failed(path))?;
+        if is_archive {
+            check.archive.read(&path.display().to_string(), reader).map_err(failed(path))?;
+        } else {
+            records.push(path);
         }
-        anchors.entry(anchor.revision).or_default().push(anchor);
     }
-    let mut lines = Lines { reader, number: 0 };
+    for path in records {
+        let (_, reader) = open(path).map_err(failed(path))?;
+        check.file(Lines { reader, number: 0 }).map_err(failed(path))?;
+    }
+    check.end().map_err(failed(last))
+}
+
+fn header<R: BufRead>(lines: &mut Lines<R>) -> Result<Header, VerifyError> {
     let first_line = lines.next()?.ok_or_else(|| not_an_export("the file is empty"))?;
     let header: Header = serde_json::from_str(&first_line).map_err(|error| not_an_export(&error.to_string()))?;
     if header.approve_audit != VERSION {
@@ -63,7 +100,7 @@ pub fn verify(reader: impl BufRead, options: &Options) -> Result<Report, VerifyE
     if header.from < 1 || (header.from == 1 && header.previous_hash != ZERO) {
         return Err(not_an_export("it does not begin where a record does"));
     }
-    Check::new(&header, anchors)?.run(lines)
+    Ok(header)
 }
 
 fn not_an_export(problem: &str) -> VerifyError {
@@ -105,99 +142,133 @@ fn read(text: &str) -> Result<Read, serde_json::Error> {
 
 struct Check<'a> {
     anchors: BTreeMap<i64, Vec<&'a Anchor>>,
-    report: Report,
+    archive: Archive,
+    /// `None` before the first file.
+    report: Option<Report>,
     /// The newest revision at which an anchor agrees.
     agrees: Option<i64>,
 }
 
 impl<'a> Check<'a> {
-    fn new(header: &Header, mut anchors: BTreeMap<i64, Vec<&'a Anchor>>) -> Result<Self, VerifyError> {
-        let since = anchors.split_off(&(header.from - 1));
-        let report = Report {
+    fn new(options: &'a Options) -> Result<Self, VerifyError> {
+        let mut anchors: BTreeMap<i64, Vec<&Anchor>> = BTreeMap::new();
+        for anchor in &options.anchors {
+            if !options.public_keys.is_empty() && !anchor.is_signed_by(&options.public_keys) {
+                return Err(VerifyError::BadAnchor { revision: anchor.revision });
+            }
+            anchors.entry(anchor.revision).or_default().push(anchor);
+        }
+        Ok(Self { anchors, archive: Archive::default(), report: None, agrees: None })
+    }
+
+    /// What is found so far, of files of which the next one begins like this.
+    fn begin(&mut self, header: &Header) -> Result<Report, VerifyError> {
+        if let Some(report) = self.report.take() {
+            if header.from != report.last + 1 || header.previous_hash != report.hash {
+                return Err(VerifyError::NotContinued { last: report.last, first: header.from });
+            }
+            return Ok(report);
+        }
+        let since = self.anchors.split_off(&(header.from - 1));
+        let before = std::mem::replace(&mut self.anchors, since);
+        let mut report = Report {
             events: 0,
             first: header.from,
             last: header.from - 1,
             hash: header.previous_hash.clone(),
             payloads: 0,
+            approvals: 0,
             anchors: 0,
-            anchors_before: anchors.values().map(|same| same.len() as u64).sum(),
+            anchors_before: before.values().map(|same| same.len() as u64).sum(),
         };
-        let mut check = Self { anchors: since, report, agrees: None };
-        check.compare()?;
-        Ok(check)
+        self.compare(&mut report)?;
+        Ok(report)
     }
 
-    fn run<R: BufRead>(mut self, mut lines: Lines<R>) -> Result<Report, VerifyError> {
+    fn file<R: BufRead>(&mut self, mut lines: Lines<R>) -> Result<(), VerifyError> {
+        let header = header(&mut lines)?;
+        let mut report = self.begin(&header)?;
         loop {
-            let due = self.report.last + 1;
-            let Some(text) = lines.next()? else { return Err(VerifyError::CutShort { last: self.report.last }) };
+            let due = report.last + 1;
+            let Some(text) = lines.next()? else { return Err(VerifyError::CutShort { last: report.last }) };
             let line = lines.number;
             let unreadable =
                 |error: serde_json::Error| VerifyError::Unreadable { line, revision: due, problem: error.to_string() };
             match read(&text).map_err(unreadable)? {
-                Read::End(footer) => return self.end(&footer, lines),
+                Read::End(footer) => {
+                    end_of_file(&report, &footer, lines)?;
+                    self.report = Some(report);
+                    return Ok(());
+                }
                 Read::Event { revision, record, hash, payloads } => {
-                    let follows = chained(&self.report.hash, &record) == hash;
+                    let follows = chained(&report.hash, &record) == hash;
                     if revision != due {
                         return Err(misplaced(due, revision, &hash, follows, lines));
                     }
                     if !follows {
                         return Err(VerifyError::Changed { revision, line });
                     }
-                    self.check_payloads(revision, line, &record, &payloads)?;
-                    self.report.last = revision;
-                    self.report.hash = hash;
-                    self.report.events += 1;
-                    self.compare()?;
+                    report.payloads += check_payloads(revision, line, &record, &payloads)?;
+                    self.archive.hear(&record).map_err(unreadable)?;
+                    report.last = revision;
+                    report.hash = hash;
+                    report.events += 1;
+                    self.compare(&mut report)?;
                 }
             }
         }
     }
 
-    fn check_payloads(
-        &mut self,
-        revision: i64,
-        line: u64,
-        record: &str,
-        payloads: &BTreeMap<String, String>,
-    ) -> Result<(), VerifyError> {
-        for (digest, text) in payloads {
-            let is_named = record.contains(&format!("_sha256\":\"{digest}\""));
-            if !is_named || hex_digest([text.as_str()]) != *digest {
-                return Err(VerifyError::Payload { revision, line, digest: digest.clone() });
-            }
-            self.report.payloads += 1;
-        }
-        Ok(())
-    }
-
     /// Compares the newest event with its anchors.
-    fn compare(&mut self) -> Result<(), VerifyError> {
-        let revision = self.report.last;
+    fn compare(&mut self, report: &mut Report) -> Result<(), VerifyError> {
+        let revision = report.last;
         for anchor in self.anchors.remove(&revision).unwrap_or_default() {
-            if anchor.hash != self.report.hash {
+            if anchor.hash != report.hash {
                 return Err(VerifyError::Forked { anchor: revision, agrees: self.agrees });
             }
-            self.report.anchors += 1;
+            report.anchors += 1;
             self.agrees = Some(revision);
         }
         Ok(())
     }
 
-    fn end<R: BufRead>(self, footer: &Footer, mut lines: Lines<R>) -> Result<Report, VerifyError> {
-        let last = self.report.last;
-        if footer.to > last {
-            return Err(VerifyError::Removed { first: last + 1, last: footer.to, line: lines.number });
+    fn end(self) -> Result<Report, VerifyError> {
+        let mut report = self.report.ok_or_else(|| not_an_export("there is no record"))?;
+        if let Some(anchor) = self.anchors.keys().next_back() {
+            return Err(VerifyError::Truncated { last: report.last, anchor: *anchor });
         }
-        let fits = footer.approve_audit_end == VERSION && footer.to == last && footer.hash == self.report.hash;
-        if !fits || lines.next()?.is_some() {
-            return Err(VerifyError::CutShort { last });
-        }
-        match self.anchors.keys().next_back() {
-            Some(anchor) => Err(VerifyError::Truncated { last, anchor: *anchor }),
-            None => Ok(self.report),
+        report.approvals = self.archive.compare()?;
+        Ok(report)
+    }
+}
+
+/// How many payloads a line has, all of which are of its event.
+fn check_payloads(
+    revision: i64,
+    line: u64,
+    record: &str,
+    payloads: &BTreeMap<String, String>,
+) -> Result<u64, VerifyError> {
+    for (digest, text) in payloads {
+        let is_named = record.contains(&format!("_sha256\":\"{digest}\""));
+        if !is_named || hex_digest([text.as_str()]) != *digest {
+            return Err(VerifyError::Payload { revision, line, digest: digest.clone() });
         }
     }
+    Ok(payloads.len() as u64)
+}
+
+/// Whether a file ends as it says.
+fn end_of_file<R: BufRead>(report: &Report, footer: &Footer, mut lines: Lines<R>) -> Result<(), VerifyError> {
+    let last = report.last;
+    if footer.to > last {
+        return Err(VerifyError::Removed { first: last + 1, last: footer.to, line: lines.number });
+    }
+    let fits = footer.approve_audit_end == VERSION && footer.to == last && footer.hash == report.hash;
+    if !fits || lines.next()?.is_some() {
+        return Err(VerifyError::CutShort { last });
+    }
+    Ok(())
 }
 
 /// What became of the event that is due where there is another one. What comes after it tells.

@@ -23,6 +23,8 @@ type Responses = Streaming<StreamPendingApprovalsResponse>;
 #[must_use = "it connects when it is polled"]
 pub struct WatchStream {
     client: Client,
+    /// The place of the server that it was opened at.
+    place: usize,
     watch: Watch,
     session: Session,
     state: State,
@@ -41,7 +43,7 @@ impl WatchStream {
     pub(crate) fn new(client: Client, watch: Watch) -> Self {
         let backoff = Backoff::new(watch.reconnect_min, watch.reconnect_max);
         let session = Session::new(watch.resume_token.clone(), client.identity().is_renewable(), backoff);
-        Self { client, session, watch, state: State::Closed, events: VecDeque::new() }
+        Self { client, place: 0, session, watch, state: State::Closed, events: VecDeque::new() }
     }
 
     /// Where to go on after the event that was taken last, with [`Watch::resume_token`], in this process or another.
@@ -50,9 +52,10 @@ impl WatchStream {
         self.session.resume_token()
     }
 
-    fn open(&self) -> State {
+    fn open(&mut self) -> State {
         let request = self.watch.request(self.session.resume_token());
-        let (client, silence) = (self.client.clone(), self.watch.silence());
+        let ((place, client), silence) = (self.client.pinned(), self.watch.silence());
+        self.place = place;
         let opening = async move {
             client
                 .open(silence, Client::approvals, request, |mut service, request| async move {
@@ -64,6 +67,7 @@ impl WatchStream {
     }
 
     fn lost(&mut self, cause: Error) -> Option<Error> {
+        self.client.servers().failed(self.place, &cause);
         match self.session.lost(cause, rand::random()) {
             Next::Reopen => self.state = State::Closed,
             Next::Wait(event, delay) => {

@@ -21,6 +21,7 @@ use tracing::{Instrument as _, info, warn};
 
 use super::{
     body::{End, Held, InTime, Open},
+    deadline,
     rpc::{self, Rpc},
     secured::Peer,
     status::ApiError,
@@ -34,6 +35,9 @@ use crate::{
     store::SharedStore,
     telemetry::{Tracer, metrics::SharedMetrics, trace::Call},
 };
+
+/// How long before its deadline a call is answered that the deadline has passed: what carries it would say CANCELLED.
+const ANSWER: Duration = Duration::from_millis(10);
 
 /// In front of all services.
 #[derive(Clone)]
@@ -165,8 +169,15 @@ impl Inner {
         }
         let is_ours = rpc.is_some_and(|rpc| rpc.path.starts_with("/approve.v1."));
         let body = if is_ours { Body::new(InTime::new(body, self.request_time)) } else { body };
+        let left = deadline(&parts.headers).map(|time| time.saturating_sub(ANSWER.min(time / 10)));
         let request = Request::from_parts(parts, body);
-        let response = send(&mut inner, request).await;
+        let response = match left {
+            None => send(&mut inner, request).await,
+            Some(left) => match tokio::time::timeout(left, send(&mut inner, request)).await {
+                Ok(response) => response,
+                Err(_) => Status::from(ApiError::DeadlineExceeded).into_http(),
+            },
+        };
         if let (Some(rpc), Some(reason)) = (rpc, refused_permission(&response)) {
             self.record(rpc.path, &origin, &reason).await;
         }

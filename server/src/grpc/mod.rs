@@ -24,7 +24,8 @@ use approve_proto::{
         audit_service_server::AuditServiceServer, workflow_service_server::WorkflowServiceServer,
     },
 };
-use tonic::{metadata::MetadataMap, service::Routes};
+use http::HeaderMap;
+use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 pub(crate) use self::{
@@ -88,8 +89,8 @@ pub(crate) async fn not_serving(reporter: &HealthReporter) {
 }
 
 /// How long the caller will wait for an answer, by `grpc-timeout`.
-fn deadline(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let amount: u64 = digits.parse().ok()?;
     match unit {
@@ -109,8 +110,8 @@ mod tests {
 
     #[test]
     fn a_deadline_is_read_as_grpc_writes_it() {
-        let mut metadata = MetadataMap::new();
-        assert_eq!(deadline(&metadata), None);
+        let mut headers = HeaderMap::new();
+        assert_eq!(deadline(&headers), None);
         for (text, expected) in [
             ("250m", Some(Duration::from_millis(250))),
             ("5S", Some(Duration::from_secs(5))),
@@ -118,8 +119,8 @@ mod tests {
             ("", None),
             ("99999999999999999999H", None),
         ] {
-            metadata.insert("grpc-timeout", text.parse().unwrap());
-            assert_eq!(deadline(&metadata), expected, "{text}");
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            assert_eq!(deadline(&headers), expected, "{text}");
         }
     }
 }

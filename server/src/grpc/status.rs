@@ -59,6 +59,8 @@ pub(super) enum ApiError {
     ApiTokenExists(String),
     #[error("no API token has the name {0:?}")]
     ApiTokenNotFound(String),
+    #[error("the deadline passed; what was asked for may have been done, or may be done yet")]
+    DeadlineExceeded,
     #[error("the store does not answer")]
     StoreAway,
     #[error("the server is shutting down")]
@@ -159,6 +161,10 @@ impl From<ApiError> for Status {
             ApiError::ApiTokenNotFound(name) => {
                 report.reason("API_TOKEN_NOT_FOUND").with("name", name);
                 Code::NotFound
+            }
+            ApiError::DeadlineExceeded => {
+                report.reason("DEADLINE_EXCEEDED");
+                Code::DeadlineExceeded
             }
             ApiError::StoreAway => {
                 report.reason("STORE_UNAVAILABLE").retry();

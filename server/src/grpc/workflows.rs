@@ -108,7 +108,7 @@ impl WorkflowService for WorkflowCalls {
         request: Request<GetWorkflowDriftRequest>,
     ) -> Result<Response<GetWorkflowDriftResponse>, Status> {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
-        let workflow = self.named(&caller, &request.into_inner().name)?;
+        let workflow = self.named(&caller, &request.into_inner().name).await?;
         caller.require(Permission::Provision, Some(&workflow.record.name), None).map_err(ApiError::from)?;
         let drift = self.provisioner.drift(&workflow).await.map_err(ApiError::from)?;
         Ok(Response::new(GetWorkflowDriftResponse { plan: Some(plan(drift, Vec::new())) }))
@@ -121,7 +121,7 @@ impl WorkflowService for WorkflowCalls {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
         let spec = match request.workflow {
-            Some(Exported::Name(ref name)) => self.named(&caller, name)?.record.spec.clone(),
+            Some(Exported::Name(ref name)) => self.named(&caller, name).await?.record.spec.clone(),
             Some(Exported::Spec(ref spec)) => read_spec(spec.clone())?.checked().map_err(ApiError::from)?,
             None => return Err(ApiError::field("workflow", "expected a workflow's name or spec").into()),
         };
@@ -167,7 +167,7 @@ impl WorkflowService for WorkflowCalls {
         request: Request<GetWorkflowRequest>,
     ) -> Result<Response<GetWorkflowResponse>, Status> {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
-        let workflow = self.named(&caller, &request.into_inner().name)?;
+        let workflow = self.named(&caller, &request.into_inner().name).await?;
         Ok(Response::new(GetWorkflowResponse { workflow: Some(describe(&workflow)) }))
     }
 
@@ -189,12 +189,12 @@ impl WorkflowService for WorkflowCalls {
         let request = request.into_inner();
         let (name, target) = match request.workflow {
             Some(Destroyed::Name(name)) => {
-                let workflow = self.named(&caller, &name)?;
+                let workflow = self.named(&caller, &name).await?;
                 (name, Target::Known(workflow))
             }
             Some(Destroyed::Spec(spec)) => {
                 let spec = read_spec(spec)?.checked().map_err(ApiError::from)?;
-                let known = self.named(&caller, &spec.name).ok();
+                let known = self.named(&caller, &spec.name).await.ok();
                 (spec.name.clone(), known.map_or_else(|| Target::Leftovers(Box::new(spec)), Target::Known))
             }
             None => return Err(ApiError::field("workflow", "expected a workflow's name or spec").into()),
@@ -224,7 +224,7 @@ impl WorkflowService for WorkflowCalls {
     ) -> Result<Response<StartExecutionResponse>, Status> {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
-        let workflow = self.named_or_only(&caller, &request.workflow)?;
+        let workflow = self.named_or_only(&caller, &request.workflow).await?;
         caller.require(Permission::Start, Some(&workflow.record.name), None).map_err(ApiError::from)?;
         let input = read_input(request.input_json)?;
         let name = match request.name {
@@ -258,7 +258,7 @@ impl WorkflowService for WorkflowCalls {
     ) -> Result<Response<GetExecutionResponse>, Status> {
         let caller = auth::caller(&request).map_err(ApiError::from)?;
         let request = request.into_inner();
-        let arn = self.execution_arn(&caller, &request)?;
+        let arn = self.execution_arn(&caller, &request).await?;
         if !self.may_read(&caller, &arn) {
             return Err(ApiError::ExecutionNotFound(arn).into());
         }
@@ -286,14 +286,33 @@ impl WorkflowService for WorkflowCalls {
 
 impl WorkflowCalls {
     /// A workflow by its name. One that the caller may do nothing with is none.
-    fn named(&self, caller: &Caller, name: &str) -> Result<Arc<Workflow>, ApiError> {
-        let workflow = self.provisioner.workflows.get(name).filter(|_| sees(caller, name));
-        workflow.ok_or_else(|| ApiError::WorkflowNotFound(name.to_owned()))
+    async fn named(&self, caller: &Caller, name: &str) -> Result<Arc<Workflow>, ApiError> {
+        let not_found = || ApiError::WorkflowNotFound(name.to_owned());
+        if !sees(caller, name) {
+            return Err(not_found());
+        }
+        if let Some(workflow) = self.provisioner.workflows.get(name) {
+            return Ok(workflow);
+        }
+        self.catch_up().await?;
+        self.provisioner.workflows.get(name).ok_or_else(not_found)
     }
 
-    fn named_or_only(&self, caller: &Caller, name: &str) -> Result<Arc<Workflow>, ApiError> {
+    /// Reads what another server may just have applied.
+    async fn catch_up(&self) -> Result<(), ApiError> {
+        let store = &self.provisioner.store;
+        if store.standing().borrow().lease.is_some() {
+            self.provisioner.workflows.reload(store).await?;
+        }
+        Ok(())
+    }
+
+    async fn named_or_only(&self, caller: &Caller, name: &str) -> Result<Arc<Workflow>, ApiError> {
         if !name.is_empty() {
-            return self.named(caller, name);
+            return self.named(caller, name).await;
+        }
+        if self.provisioner.workflows.all().is_empty() {
+            self.catch_up().await?;
         }
         let all = self.provisioner.workflows.all();
         let seen: WorkflowMap = all.iter().filter(|(name, _)| sees(caller, name)).map(cloned).collect();
@@ -309,13 +328,13 @@ impl WorkflowCalls {
     }
 
     /// An execution's ARN is its state machine's, with `execution` and its name.
-    fn execution_arn(&self, caller: &Caller, request: &GetExecutionRequest) -> Result<String, ApiError> {
+    async fn execution_arn(&self, caller: &Caller, request: &GetExecutionRequest) -> Result<String, ApiError> {
         if request.execution.starts_with("arn:") {
             return Ok(request.execution.clone());
         }
         check_execution_name(&request.execution)
             .map_err(|_| ApiError::field("execution", "expected an execution's ARN or name"))?;
-        let workflow = self.named_or_only(caller, &request.workflow)?;
+        let workflow = self.named_or_only(caller, &request.workflow).await?;
         Ok(format!("{}:{}", executions_of(&workflow), request.execution))
     }
 

@@ -1,5 +1,7 @@
 //! Several servers on one database: each takes any call, and what one leaves another goes on with.
 
+mod clients;
+
 use std::{net::TcpListener, time::Duration};
 
 use approve_client::{

@@ -1,14 +1,18 @@
 //! Finished approvals are archived while the server is killed, again and again: each is in one file or in the store.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use approve_client::{ApprovalStatus, Client, Decide, List, audit::Report, proto::ExecutionStatus};
+use approve_client::{
+    ApprovalStatus, Client, Code, Decide, List, Watch, WatchEvent,
+    audit::Report,
+    proto::{ExecutionStatus, StreamPendingApprovalsRequest},
+};
 use approve_server::store::{
     Store,
     postgres::{Address, Options as PostgresOptions, PostgresStore},
@@ -16,11 +20,12 @@ use approve_server::store::{
 };
 use approve_tests::{
     LocalAws, Server,
-    approvals::{ask, ended},
+    approvals::{Watching, ask, ended},
     history,
     ledger::all_approvals,
     postgres::Database,
     record::{checked, exported},
+    server::request_as,
     wait_for,
     workflows::{ASK, apply, ask_input, spec},
 };
@@ -29,6 +34,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
+use tonic_types::StatusExt as _;
 
 const COUNT: usize = 600;
 const PENDING_EVERY: usize = 10;
@@ -155,8 +161,75 @@ async fn what_is_archived_is_in_one_place_however_often_the_server_is_killed() {
     kill_and_compare(server, ids).await;
 }
 
+/// Two starts on what is kept of ten days ago: a token from the first one is of before the cut that the second one makes.
+async fn resume_after_the_cut(store: impl AsyncFn(&Path) -> Arc<dyn Store>, environment: &[(&str, &str)]) {
+    let folder = TempDir::new().unwrap();
+    let whole = config(folder.path());
+    let kept = &whole[..whole.find("[retention]").unwrap()];
+    fs::write(folder.path().join("approve.toml"), kept).unwrap();
+    let mut ids = fill(store(folder.path()).await).await;
+    let path = folder.path().to_owned();
+    let mut server = Server::serve_folder(folder, environment).await;
+    let ana = server.client("ana").await;
+    let watching = Watching::synced(&ana, Watch::new()).await;
+    let token = watching.resume_token().to_owned();
+    let known: BTreeSet<String> = watching.view.iter().map(|approval| approval.id.clone()).collect();
+    drop(watching);
+    server.kill();
+    ids.extend(fill(store(&path).await).await);
+
+    fs::write(path.join("approve.toml"), &whole).unwrap();
+    server.start().await;
+    let ana = server.client("ana").await;
+    wait_for("the cut", async || files(&path, "approvals-").last().map(drop)).await;
+    let request = StreamPendingApprovalsRequest { resume_token: token.clone(), ..Default::default() };
+    let mut service = server.raw_approvals().await;
+    let too_old = wait_for("the log to be cut behind the token", async || {
+        match service.stream_pending_approvals(request_as("ana", request.clone())).await {
+            Ok(stream) => stream.into_inner().message().await.err(),
+            Err(status) => Some(status),
+        }
+    })
+    .await;
+    assert_eq!(too_old.code(), Code::OutOfRange, "{too_old:?}");
+    let info = too_old.get_details_error_info().unwrap();
+    assert_eq!(info.reason, "REVISION_COMPACTED");
+    let oldest: i64 = info.metadata["oldest_revision"].parse().unwrap();
+    let last = files(&path, "record-").last().map(|file| checked(file, &[]).unwrap().last).unwrap();
+    assert!(oldest > 0 && oldest <= last, "{oldest} of {last}");
+
+    // The client begins anew, and says so.
+    let watching = Watching::synced(&ana, Watch::new().resume_token(token)).await;
+    assert!(matches!(watching.events.front(), Some(WatchEvent::Reset)), "{:?}", watching.events.front());
+    let view: BTreeSet<String> = watching.view.iter().map(|approval| approval.id.clone()).collect();
+    let pending = all_approvals(&ana).await.into_iter().filter(|one| one.status() == ApprovalStatus::Pending);
+    assert_eq!(view, pending.map(|approval| approval.id).collect());
+    assert!(known.is_subset(&view), "what was pending is, as nobody decided it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_from_before_the_cut_begins_anew() {
+    let aws = LocalAws::start().await;
+    let store = async |folder: &Path| {
+        Arc::new(SqliteStore::open(&folder.join("data"), Options::default()).unwrap()) as Arc<dyn Store>
+    };
+    resume_after_the_cut(store, &[("APPROVE_SERVER__AWS__ENDPOINT", aws.url())]).await;
+}
+
 mod postgres {
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "needs PostgreSQL"]
+    async fn a_watch_from_before_the_cut_begins_anew() {
+        let (aws, database) = (LocalAws::start().await, Database::create().await);
+        let store = async |_: &Path| {
+            let address = Address::new(database.url(), None, None).unwrap();
+            Arc::new(PostgresStore::open(address, PostgresOptions::default()).await.unwrap()) as Arc<dyn Store>
+        };
+        let environment = [("APPROVE_SERVER__STORE", database.url()), ("APPROVE_SERVER__AWS__ENDPOINT", aws.url())];
+        resume_after_the_cut(store, &environment).await;
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     #[ignore = "needs PostgreSQL"]

@@ -25,7 +25,7 @@ impl Approvals {
         call: Option<CallContext>,
         request: DecideRequest,
     ) -> Result<DecideResponse, ApiError> {
-        let wait_until = deadline(metadata).unwrap_or(MAX_WAIT).min(MAX_WAIT);
+        let wait_until = deadline(metadata.as_ref()).unwrap_or(MAX_WAIT).min(MAX_WAIT);
         let wait_until = Instant::now() + wait_until.mul_f64(0.9);
         let id = read::id(&request.approval_id)?;
         // Waiting is no part of what is decided.
