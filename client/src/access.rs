@@ -46,9 +46,11 @@ impl Client {
     /// # Errors
     /// Only those that every call may have.
     pub async fn caller(&self) -> Result<GetCallerResponse, Error> {
-        self.unary(Self::access, GetCallerRequest {}, |mut service, request| async move {
-            service.get_caller(request).await
-        })
+        self.read(
+            Self::access,
+            GetCallerRequest {},
+            |mut service, request| async move { service.get_caller(request).await },
+        )
         .await
     }
 
@@ -74,7 +76,7 @@ impl Client {
     /// Reason [`PermissionMissing`](crate::Reason::PermissionMissing).
     pub async fn tokens(&self) -> Result<Vec<ApiToken>, Error> {
         let listed = self
-            .unary(Self::access, ListApiTokensRequest {}, |mut service, request| async move {
+            .read(Self::access, ListApiTokensRequest {}, |mut service, request| async move {
                 service.list_api_tokens(request).await
             })
             .await?;

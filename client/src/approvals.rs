@@ -11,7 +11,7 @@ impl Client {
     /// [`InvalidField`](crate::Reason::InvalidField).
     pub async fn get(&self, approval_id: impl Into<String>) -> Result<Approval, Error> {
         let message = GetApprovalRequest { approval_id: approval_id.into() };
-        self.unary(Self::approvals, message, |mut service, request| async move { service.get_approval(request).await })
+        self.read(Self::approvals, message, |mut service, request| async move { service.get_approval(request).await })
             .await?
             .approval
             .ok_or(Error::Protocol { missing: "approval" })
@@ -23,10 +23,8 @@ impl Client {
     /// Reasons [`InvalidField`](crate::Reason::InvalidField), [`PageTokenInvalid`](crate::Reason::PageTokenInvalid).
     pub async fn list(&self, list: List) -> Result<Page, Error> {
         let message = ListApprovalsRequest::from(list);
-        let page =
-            self.unary(Self::approvals, message, |mut service, request| async move {
-                service.list_approvals(request).await
-            })
+        let page = self
+            .read(Self::approvals, message, |mut service, request| async move { service.list_approvals(request).await })
             .await?;
         Ok(Page { approvals: page.approvals, next: Some(page.next_page_token).filter(|token| !token.is_empty()) })
     }

@@ -17,6 +17,8 @@ pub(crate) enum Repeat {
     Untouched,
     /// Also where it may have been done: done twice it counts once.
     Safe,
+    /// Changes nothing: asked once more where there is another server to ask.
+    Read,
 }
 
 impl Repeat {
@@ -49,6 +51,19 @@ impl Client {
         self.call(self.config().request_timeout, Repeat::Untouched, service, message, send).await
     }
 
+    /// Makes one call that changes nothing, within the request timeout.
+    pub(crate) async fn read<S, M: Clone, R, F>(
+        &self,
+        service: impl Fn(&Self) -> S,
+        message: M,
+        send: impl Fn(S, Request<M>) -> F,
+    ) -> Result<R, Error>
+    where
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        self.call(self.config().request_timeout, Repeat::Read, service, message, send).await
+    }
+
     /// Makes one call, with all its repetitions within the timeout, which the server is told.
     pub(crate) async fn call<S, M: Clone, R, F>(
         &self,
@@ -71,8 +86,9 @@ impl Client {
                 Ok(Err(error)) => error,
                 Err(_) => return Err(Error::Timeout { after: timeout }),
             };
-            // Nothing was sent, and another server may be there.
-            let elsewhere = self.servers().are_several() && matches!(error, Error::Connect { .. });
+            // Where nothing was sent, another server may be there.
+            let untouched = repeat == Repeat::Read || matches!(error, Error::Connect { .. });
+            let elsewhere = self.servers().are_several() && untouched && error.code() == Code::Unavailable;
             if !elsewhere && !repeat.allows(&error) {
                 return Err(error);
             }

@@ -112,7 +112,7 @@ impl Client {
     /// [`PageTokenInvalid`](crate::Reason::PageTokenInvalid).
     pub async fn events(&self, events: Events) -> Result<EventsPage, Error> {
         let page = self
-            .unary(Self::audit, events.0, |mut service, request| async move { service.list_events(request).await })
+            .read(Self::audit, events.0, |mut service, request| async move { service.list_events(request).await })
             .await?;
         Ok(EventsPage { events: page.events, next: Some(page.next_page_token).filter(|token| !token.is_empty()) })
     }
@@ -171,7 +171,7 @@ impl Client {
     /// # Errors
     /// Reason [`PermissionMissing`](crate::Reason::PermissionMissing).
     pub async fn audit_head(&self) -> Result<AuditHead, Error> {
-        self.unary(Self::audit, GetAuditHeadRequest {}, |mut service, request| async move {
+        self.read(Self::audit, GetAuditHeadRequest {}, |mut service, request| async move {
             service.get_audit_head(request).await
         })
         .await?

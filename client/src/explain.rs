@@ -12,7 +12,7 @@ impl Client {
     /// somebody else.
     pub async fn explain(&self, approval_id: impl Into<String>, person: Option<Person>) -> Result<Explanation, Error> {
         let message = ExplainApprovalRequest { approval_id: approval_id.into(), person };
-        self.unary(
+        self.read(
             Self::approvals,
             message,
             |mut service, request| async move { service.explain_approval(request).await },
@@ -34,7 +34,7 @@ impl Client {
         person: Option<Person>,
     ) -> Result<CheckRuleResponse, Error> {
         let message = CheckRuleRequest { rule: Some(rule), requester: requester.into(), person };
-        self.unary(Self::approvals, message, |mut service, request| async move { service.check_rule(request).await })
+        self.read(Self::approvals, message, |mut service, request| async move { service.check_rule(request).await })
             .await
     }
 }

@@ -58,3 +58,33 @@ fn may_go_better_elsewhere(error: &Error) -> bool {
     matches!(error, Error::Connect { .. } | Error::ConnectionLost { .. } | Error::Timeout { .. })
         || error.code() == Code::Unavailable
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tonic::transport::Endpoint;
+
+    use super::*;
+
+    fn server(url: &'static str) -> Server {
+        Server { url: url.to_owned(), channel: Endpoint::from_static(url).connect_lazy() }
+    }
+
+    #[tokio::test]
+    async fn the_next_one_is_used_once_for_all_that_fail_at_one() {
+        let servers = Servers::new(server("http://a"), ["http://b", "http://c"].map(server));
+        let away = Error::Timeout { after: Duration::ZERO };
+        let used = || servers.used().1.url.clone();
+        assert_eq!((servers.used().0, used().as_str()), (0, "http://a"));
+        servers.failed(0, &away);
+        // Another call of then tells of the same one.
+        servers.failed(0, &away);
+        assert_eq!(used(), "http://b");
+        servers.failed(1, &Error::config("asked wrongly"));
+        assert_eq!(used(), "http://b");
+        servers.failed(1, &away);
+        servers.failed(2, &away);
+        assert_eq!(used(), "http://a");
+    }
+}

@@ -190,7 +190,7 @@ impl Client {
     /// As above.
     pub async fn get_workflow(&self, name: impl Into<String>) -> Result<Workflow, Error> {
         let message = GetWorkflowRequest { name: name.into() };
-        self.unary(Self::workflows, message, |mut service, request| async move { service.get_workflow(request).await })
+        self.read(Self::workflows, message, |mut service, request| async move { service.get_workflow(request).await })
             .await?
             .workflow
             .ok_or(Error::Protocol { missing: "workflow" })
@@ -202,7 +202,7 @@ impl Client {
     /// Only those that every call may have.
     pub async fn list_workflows(&self) -> Result<Vec<Workflow>, Error> {
         let response = self
-            .unary(Self::workflows, ListWorkflowsRequest {}, |mut service, request| async move {
+            .read(Self::workflows, ListWorkflowsRequest {}, |mut service, request| async move {
                 service.list_workflows(request).await
             })
             .await?;
@@ -267,7 +267,7 @@ impl Client {
         workflow: impl Into<String>,
     ) -> Result<Execution, Error> {
         let message = GetExecutionRequest { execution: execution.into(), workflow: workflow.into() };
-        self.unary(Self::workflows, message, |mut service, request| async move { service.get_execution(request).await })
+        self.read(Self::workflows, message, |mut service, request| async move { service.get_execution(request).await })
             .await?
             .execution
             .ok_or(Error::Protocol { missing: "execution" })

@@ -10,7 +10,7 @@ use std::{
 
 use approve_client::{
     ApprovalStatus, Client, Code, Decide, List, Watch, WatchEvent,
-    audit::Report,
+    audit::{Options as VerifyOptions, VerifyError, verify_files},
     proto::{ExecutionStatus, StreamPendingApprovalsRequest},
 };
 use approve_server::store::{
@@ -96,6 +96,58 @@ async fn is_somewhere(client: &Client, folder: &Path, ids: &[String]) {
     }
 }
 
+/// Damages one file after the other, and mends it again.
+fn what_is_done_to_files_is_found(folder: &Path, all: &[PathBuf]) {
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let of_kind = |kind: &str| all.iter().find(|path| name(path).starts_with(kind)).unwrap().clone();
+    let verdict = |files: &[PathBuf]| verify_files(files, &VerifyOptions::default());
+    let (record, approvals) = (of_kind("record-"), of_kind("approvals-"));
+    let without = |path: &PathBuf| all.iter().filter(|other| *other != path).cloned().collect::<Vec<_>>();
+
+    // A file that is not there, or in another place, or there twice.
+    let missing = verdict(&without(&record)).unwrap_err();
+    assert!(matches!(missing.source, VerifyError::Archived { .. }), "{missing:?}");
+    assert!(verdict(&without(&approvals)).is_ok(), "who has no list of them can't miss one");
+    let (last, before) = all.split_last().unwrap();
+    let turned: Vec<_> = [last].into_iter().chain(before).cloned().collect();
+    let twice: Vec<_> = all.iter().chain([last]).cloned().collect();
+    for files in [turned, twice] {
+        let error = verdict(&files).unwrap_err();
+        assert!(matches!(error.source, VerifyError::NotContinued { .. }), "{error:?}");
+    }
+    // What an approval is said to be.
+    let text = fs::read_to_string(&approvals).unwrap();
+    for (from, to) in [
+        ("1200.50", "1200.51"),
+        ("4711", "4712"),
+        ("on Friday", "on Monday"),
+        ("user:rita", "user:mallory"),
+        ("finance", "fraud"),
+        ("looks right", "looks wrong"),
+        ("\"voter\":\"user:ana\"", "\"voter\":\"user:bob\""),
+        ("7.10", "7.1"),
+        ("\"status\":\"APPROVED\"", "\"status\":\"REJECTED\""),
+        ("{\"approval\":", "{\"approvals\":"),
+    ] {
+        assert!(text.contains(from), "{from} is not in {text}");
+        fs::write(&approvals, text.replacen(from, to, 1)).unwrap();
+        let error = verdict(all).expect_err(to);
+        let found = matches!(error.source, VerifyError::Archived { line: 1, .. } | VerifyError::NotAnExport { .. });
+        assert!(found, "{to}: {error:?}");
+    }
+    let doubled = format!("{text}{}\n", text.lines().next().unwrap());
+    fs::write(&approvals, doubled).unwrap();
+    assert!(matches!(verdict(all).unwrap_err().source, VerifyError::Archived { .. }));
+    fs::write(&approvals, &text).unwrap();
+    // A record that was written anew from some event on holds in itself, and does not go on in the next file.
+    let text = fs::read_to_string(&record).unwrap();
+    fs::write(&record, text.replacen("looks right", "looks wrong", 1)).unwrap();
+    let error = verdict(all).unwrap_err();
+    assert!(matches!(error.source, VerifyError::Changed { .. }) && error.path == record, "{error:?}");
+    fs::write(&record, text).unwrap();
+    assert!(verdict(all).is_ok(), "{}", folder.display());
+}
+
 async fn kill_and_compare(mut server: Server, ids: Vec<String>) {
     let folder = server.folder().to_owned();
     let mut interrupted = 0;
@@ -123,22 +175,14 @@ async fn kill_and_compare(mut server: Server, ids: Vec<String>) {
     assert_eq!(archived.len() + left.len(), COUNT);
     assert!(left.iter().all(|approval| !archived.contains_key(&approval.id)));
 
-    // The record's files and what is left are one chain.
-    let mut reports: Vec<Report> = Vec::new();
+    // The record's files and what is left are one chain, and explain each approval that was archived.
     let rest = exported(&ana, &folder).await;
-    let mut previous: Option<String> = None;
-    for file in files(&folder, "record-").into_iter().chain([rest]) {
-        let report = checked(&file, &[]).unwrap();
-        let text = fs::read_to_string(&file).unwrap();
-        let header: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-        if let Some(hash) = previous {
-            assert_eq!(header["previous_hash"], *hash, "{}", file.display());
-        }
-        assert_eq!(report.first, reports.last().map_or(1, |before| before.last + 1));
-        previous = Some(report.hash.clone());
-        reports.push(report);
-    }
-    assert!(reports.iter().map(|report| report.payloads).sum::<u64>() > COUNT as u64);
+    let mut all = files(&folder, "");
+    all.push(rest);
+    let report = verify_files(&all, &VerifyOptions::default()).unwrap();
+    assert_eq!((report.first, report.approvals), (1, archived.len() as u64));
+    assert!(report.payloads > COUNT as u64);
+    what_is_done_to_files_is_found(&folder, &all);
 
     // Who asks for one that went is told; what is asked now is decided.
     let (gone, _) = archived.first_key_value().unwrap();
@@ -161,27 +205,38 @@ async fn what_is_archived_is_in_one_place_however_often_the_server_is_killed() {
     kill_and_compare(server, ids).await;
 }
 
-/// Two starts on what is kept of ten days ago: a token from the first one is of before the cut that the second one makes.
-async fn resume_after_the_cut(store: impl AsyncFn(&Path) -> Arc<dyn Store>, environment: &[(&str, &str)]) {
-    let folder = TempDir::new().unwrap();
+/// Makes all events of a store ten days older.
+const AGE: &str = "UPDATE events SET at = at - 864000000";
+
+/// Two starts: a token from the first one is of before the cut that the second one makes.
+async fn resume_after_the_cut(
+    store: Arc<dyn Store>,
+    folder: TempDir,
+    environment: &[(&str, &str)],
+    age: impl AsyncFn(),
+) {
     let whole = config(folder.path());
-    let kept = &whole[..whole.find("[retention]").unwrap()];
-    fs::write(folder.path().join("approve.toml"), kept).unwrap();
-    let mut ids = fill(store(folder.path()).await).await;
     let path = folder.path().to_owned();
+    fs::write(path.join("approve.toml"), &whole[..whole.find("[retention]").unwrap()]).unwrap();
+    fill(store).await;
     let mut server = Server::serve_folder(folder, environment).await;
     let ana = server.client("ana").await;
-    let watching = Watching::synced(&ana, Watch::new()).await;
-    let token = watching.resume_token().to_owned();
-    let known: BTreeSet<String> = watching.view.iter().map(|approval| approval.id.clone()).collect();
-    drop(watching);
+    let token = Watching::synced(&ana, Watch::new()).await.resume_token().to_owned();
+    apply(&ana, spec("later", ASK)).await;
+    let newest = ana.audit_head().await.unwrap().revision;
     server.kill();
-    ids.extend(fill(store(&path).await).await);
+    age().await;
 
     fs::write(path.join("approve.toml"), &whole).unwrap();
     server.start().await;
     let ana = server.client("ana").await;
-    wait_for("the cut", async || files(&path, "approvals-").last().map(drop)).await;
+    // What a stream has read before the cut is in memory, and would be told to this one.
+    wait_for("the log to be cut behind the token", async || {
+        let last = files(&path, "record-").last().map(|file| checked(file, &[]).unwrap().last)?;
+        // These come after the cut.
+        (last >= newest && !files(&path, "approvals-").is_empty()).then_some(())
+    })
+    .await;
     let request = StreamPendingApprovalsRequest { resume_token: token.clone(), ..Default::default() };
     let mut service = server.raw_approvals().await;
     let too_old = wait_for("the log to be cut behind the token", async || {
@@ -204,16 +259,15 @@ async fn resume_after_the_cut(store: impl AsyncFn(&Path) -> Arc<dyn Store>, envi
     let view: BTreeSet<String> = watching.view.iter().map(|approval| approval.id.clone()).collect();
     let pending = all_approvals(&ana).await.into_iter().filter(|one| one.status() == ApprovalStatus::Pending);
     assert_eq!(view, pending.map(|approval| approval.id).collect());
-    assert!(known.is_subset(&view), "what was pending is, as nobody decided it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_from_before_the_cut_begins_anew() {
-    let aws = LocalAws::start().await;
-    let store = async |folder: &Path| {
-        Arc::new(SqliteStore::open(&folder.join("data"), Options::default()).unwrap()) as Arc<dyn Store>
-    };
-    resume_after_the_cut(store, &[("APPROVE_SERVER__AWS__ENDPOINT", aws.url())]).await;
+    let (aws, folder) = (LocalAws::start().await, TempDir::new().unwrap());
+    let data = folder.path().join("data");
+    let store = Arc::new(SqliteStore::open(&data, Options::default()).unwrap());
+    let age = async || drop(rusqlite::Connection::open(data.join("approve.db")).unwrap().execute(AGE, []).unwrap());
+    resume_after_the_cut(store, folder, &[("APPROVE_SERVER__AWS__ENDPOINT", aws.url())], age).await;
 }
 
 mod postgres {
@@ -223,12 +277,11 @@ mod postgres {
     #[ignore = "needs PostgreSQL"]
     async fn a_watch_from_before_the_cut_begins_anew() {
         let (aws, database) = (LocalAws::start().await, Database::create().await);
-        let store = async |_: &Path| {
-            let address = Address::new(database.url(), None, None).unwrap();
-            Arc::new(PostgresStore::open(address, PostgresOptions::default()).await.unwrap()) as Arc<dyn Store>
-        };
+        let address = Address::new(database.url(), None, None).unwrap();
+        let store = Arc::new(PostgresStore::open(address, PostgresOptions::default()).await.unwrap());
         let environment = [("APPROVE_SERVER__STORE", database.url()), ("APPROVE_SERVER__AWS__ENDPOINT", aws.url())];
-        resume_after_the_cut(store, &environment).await;
+        let age = async || drop(database.client().await.execute(AGE, &[]).await.unwrap());
+        resume_after_the_cut(store, TempDir::new().unwrap(), &environment, age).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

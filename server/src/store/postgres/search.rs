@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     connection::failed,
     flush::by_term,
+    load,
     readers::Readers,
     rows::{get, limit as sql_limit, parse_id},
 };
@@ -20,8 +21,10 @@ use crate::{
     },
 };
 
-/// So many approvals are put into the indexes at a time.
-const PIECE: usize = 500;
+/// So many approvals are put into the indexes at a time: as long as that takes, nobody writes.
+const PIECE: usize = 100;
+/// How long others are left alone between two of those.
+const PAUSE: Duration = Duration::from_millis(5);
 /// How often it is looked whether a server of an earlier version wrote some.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -67,7 +70,7 @@ pub(super) fn pattern(text: &str) -> String {
 pub(super) async fn catch_up(readers: Readers, stop: CancellationToken) {
     loop {
         let pause = match piece(&readers).await {
-            Ok(true) => Duration::ZERO,
+            Ok(true) => PAUSE,
             Ok(false) => LOOK,
             Err(StoreError::Closed) => return,
             Err(error) => {
@@ -91,6 +94,8 @@ async fn piece(readers: &Readers) -> Result<bool, StoreError> {
     }
     let mut client = readers.client().await?;
     let transaction = client.transaction().await.map_err(failed)?;
+    // What is read is as it is until it is written: nothing is decided, or archived, meanwhile.
+    transaction.query(load::HEAD, &[]).await.map_err(failed)?;
     let rows = transaction.query(NOT_YET, &[&indexed, &sql_limit(PIECE)]).await.map_err(failed)?;
     let (mut terms, mut waiting) = (Vec::new(), Vec::new());
     let (mut ids, mut texts) = (Vec::new(), Vec::new());

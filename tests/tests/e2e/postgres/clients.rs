@@ -84,7 +84,7 @@ async fn a_client_that_knows_several_servers_goes_on_at_another() {
 
     // The CLI takes the one that answers, and whoever connects anew does as well.
     let cli = Cli::new(&format!("{},{}", other.url(), one.url()), "ana", one.folder());
-    assert_eq!(cli.json(&["show", &asked.id]).await["status"], "APPROVED");
+    assert_eq!(cli.json(&["show", &asked.id]).await["status"], "approved");
     let late = Client::connect(Config::new(format!("{},{}", other.url(), one.url())).credentials(me)).await.unwrap();
     start(&late, "shared", &ask_input("Pay at last", "user:req")).await;
     other.start().await;
