@@ -266,7 +266,9 @@ async fn a_watch_from_before_the_cut_begins_anew() {
     let (aws, folder) = (LocalAws::start().await, TempDir::new().unwrap());
     let data = folder.path().join("data");
     let store = Arc::new(SqliteStore::open(&data, Options::default()).unwrap());
-    let age = async || drop(rusqlite::Connection::open(data.join("approve.db")).unwrap().execute(AGE, []).unwrap());
+    let age = async || {
+        rusqlite::Connection::open(data.join("approve.db")).unwrap().execute(AGE, []).unwrap();
+    };
     resume_after_the_cut(store, folder, &[("APPROVE_SERVER__AWS__ENDPOINT", aws.url())], age).await;
 }
 
@@ -280,7 +282,9 @@ mod postgres {
         let address = Address::new(database.url(), None, None).unwrap();
         let store = Arc::new(PostgresStore::open(address, PostgresOptions::default()).await.unwrap());
         let environment = [("APPROVE_SERVER__STORE", database.url()), ("APPROVE_SERVER__AWS__ENDPOINT", aws.url())];
-        let age = async || drop(database.client().await.execute(AGE, &[]).await.unwrap());
+        let age = async || {
+            database.client().await.execute(AGE, &[]).await.unwrap();
+        };
         resume_after_the_cut(store, TempDir::new().unwrap(), &environment, age).await;
     }
 
