@@ -1,10 +1,19 @@
+use std::path::Path;
+
 use approve_client::{BearerToken, Client, Config, Credentials, Tls, proto::Person};
 
-use crate::{args::Global, args::OutputFormat, failure::Failure, output::Out, spec};
+use crate::{
+    args::{Global, OutputFormat},
+    failure::Failure,
+    login,
+    output::Out,
+    settings::{Origin, Setting, Settings, Token},
+    spec,
+};
 
 /// What every command works with.
 pub(crate) struct Context {
-    pub global: Global,
+    pub settings: Settings,
     pub out: Out,
 }
 
@@ -18,12 +27,12 @@ enum AsFlag {
 }
 
 impl Context {
-    pub(crate) fn new(global: Global) -> Self {
-        Self { out: Out::new(), global }
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        Ok(Self { out: Out::new(), settings: Settings::resolve(global)? })
     }
 
     pub(crate) fn json(&self) -> bool {
-        self.global.output == OutputFormat::Json
+        self.settings.output.value == OutputFormat::Json
     }
 
     /// Connects as the caller.
@@ -37,42 +46,48 @@ impl Context {
         Ok((client, self.subject()))
     }
 
-    /// Who is asked about: whoever the command line names. The environment names only the caller.
+    /// Who is asked about: whoever the command line names. The environment and the profile name only the caller.
     pub(crate) fn subject(&self) -> Option<Person> {
-        let actor = self.global.actor.as_deref().filter(|_| self.global.actor_is_flag)?;
+        let actor = self.settings.actor.as_ref().filter(|actor| actor.from == Origin::Flag)?;
         let groups = self.groups().map(|group| format!("group:{group}")).collect();
-        Some(Person { principal: principal(actor), groups })
+        Some(Person { principal: principal(&actor.value), groups })
     }
 
     async fn connect_with(&self, flag: AsFlag) -> Result<Client, Failure> {
         let credentials = self.credentials(flag)?;
         let asks = flag == AsFlag::Subject && !matches!(credentials, Credentials::Asserted { .. });
-        let mut config = Config::new(self.url())
+        self.connect_as(credentials, asks).await
+    }
+
+    /// Connects with these credentials; `asks` where the groups are those of somebody who is asked about.
+    pub(crate) async fn connect_as(&self, credentials: Credentials, asks: bool) -> Result<Client, Failure> {
+        let mut config = Config::new(self.settings.url())
             .credentials(credentials)
             .user_agent(concat!("approve-cli/", env!("CARGO_PKG_VERSION")));
-        if let Some(person) = &self.global.on_behalf_of {
+        if let Some(person) = &self.settings.on_behalf_of {
             let groups = if asks { Vec::new() } else { self.groups().collect() };
-            config = config.on_behalf_of(principal(person), groups);
+            config = config.on_behalf_of(principal(&person.value), groups);
         }
         if let Some(tls) = self.tls()? {
             config = config.tls(tls);
         }
-        if let Some(timeout) = self.global.timeout {
-            config = config.request_timeout(timeout).connect_timeout(timeout).provisioning_timeout(timeout);
+        if let Some(Setting { value: timeout, .. }) = self.settings.timeout {
+            config = config.connect_timeout(timeout).request_timeout(timeout).provisioning_timeout(timeout);
         }
         Ok(Client::connect(config).await?)
     }
 
     fn credentials(&self, flag: AsFlag) -> Result<Credentials, Failure> {
-        let token = std::env::var("APPROVE_TOKEN").ok().filter(|token| !token.trim().is_empty());
-        let proven = match (&self.global.token_file, token) {
-            (Some(path), _) => Some(Credentials::Bearer(BearerToken::from_file(path))),
-            (None, Some(token)) => Some(Credentials::bearer(token)),
-            (None, None) if self.global.cert.is_some() => Some(Credentials::None),
-            (None, None) => None,
+        let proven = match self.settings.token.as_ref().map(|token| &token.value) {
+            Some(Token::File(path)) => Some(Credentials::Bearer(BearerToken::from_file(path))),
+            Some(Token::Text(token)) => Some(Credentials::bearer(token.expose())),
+            Some(Token::Session(session)) => Some(Credentials::Bearer(login::bearer(session.clone()))),
+            None if self.settings.cert.is_some() => Some(Credentials::None),
+            None => None,
         };
+        let named = self.settings.actor.as_ref().is_some_and(|actor| actor.from == Origin::Flag);
         match proven {
-            Some(_) if flag == AsFlag::Caller && self.global.actor_is_flag => Err(Failure::Usage(
+            Some(_) if flag == AsFlag::Caller && named => Err(Failure::Usage(
                 "--as is for servers that take your word; with a token or certificate the server knows who you are, \
                  and --on-behalf-of says for whom you act"
                     .into(),
@@ -81,37 +96,35 @@ impl Context {
             None => {
                 // Groups are those of whom it is done for.
                 let groups: Vec<_> =
-                    if self.global.on_behalf_of.is_some() { Vec::new() } else { self.groups().collect() };
+                    if self.settings.on_behalf_of.is_some() { Vec::new() } else { self.groups().collect() };
                 Ok(Credentials::asserted(self.actor()?, groups))
             }
         }
     }
 
     fn tls(&self) -> Result<Option<Tls>, Failure> {
-        let Global { ca, cert, key, server_name, .. } = &self.global;
+        let Settings { ca, cert, key, server_name, .. } = &self.settings;
+        let read = |file: &Setting<std::path::PathBuf>| spec::read_text(Path::new(&file.value));
         let mut tls = Tls::new();
         if let Some(ca) = ca {
-            tls = tls.ca_pem(spec::read_text(ca)?);
+            tls = tls.ca_pem(read(ca)?);
         }
         match (cert, key) {
-            (Some(cert), Some(key)) => tls = tls.client_pem(spec::read_text(cert)?, spec::read_text(key)?),
+            (Some(cert), Some(key)) => tls = tls.client_pem(read(cert)?, read(key)?),
             (None, None) => {}
             _ => return Err(Failure::Usage("--cert and --key go together".into())),
         }
         if let Some(name) = server_name {
-            tls = tls.server_name(name);
+            tls = tls.server_name(&name.value);
         }
         let any = ca.is_some() || cert.is_some() || server_name.is_some();
         Ok(any.then_some(tls))
     }
 
     /// Who the caller claims to be: a principal.
-    fn actor(&self) -> Result<String, Failure> {
-        let name = self
-            .global
-            .actor
-            .clone()
-            .filter(|name| !name.is_empty())
+    pub(crate) fn actor(&self) -> Result<String, Failure> {
+        let given = self.settings.actor.as_ref().map(|actor| actor.value.clone());
+        let name = given
             .or_else(user_name)
             .ok_or_else(|| Failure::Usage("it is not known who you are: use --as USER or APPROVE_ACTOR".into()))?;
         Ok(principal(&name))
@@ -119,18 +132,8 @@ impl Context {
 
     /// Names of groups, without "group:".
     fn groups(&self) -> impl Iterator<Item = String> {
-        let groups = self.global.groups.iter().map(|group| group.trim().trim_start_matches("group:"));
+        let groups = self.settings.groups.value.iter().map(|group| group.trim().trim_start_matches("group:"));
         groups.filter(|group| !group.is_empty()).map(str::to_owned)
-    }
-
-    /// `host:port` is enough. Where certificates are at hand it is TLS.
-    fn url(&self) -> String {
-        let scheme = if self.global.ca.is_some() || self.global.cert.is_some() { "https" } else { "http" };
-        let url = |server: &str| {
-            let server = server.trim();
-            if server.contains("://") { server.to_owned() } else { format!("{scheme}://{server}") }
-        };
-        self.global.server.split(',').map(url).collect::<Vec<_>>().join(",")
     }
 }
 

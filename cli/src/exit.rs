@@ -17,6 +17,7 @@ pub(crate) enum Exit {
     Undeliverable,
     NotVerified,
     Changes,
+    Partly,
     Interrupted,
 }
 
@@ -33,6 +34,7 @@ const TABLE: &[(Exit, u8, &str)] = &[
     (Exit::Undeliverable, 9, "the decision is recorded, but the workflow can't be told"),
     (Exit::NotVerified, 10, "the exported record does not verify: it is not as it was written"),
     (Exit::Changes, 11, "workflow plan or drift: there is something to change"),
+    (Exit::Partly, 12, "bulk: not all were decided; each one's result says why"),
     (Exit::Interrupted, 130, "interrupted by Ctrl-C"),
 ];
 
@@ -84,6 +86,7 @@ mod tests {
             Exit::Undeliverable,
             Exit::NotVerified,
             Exit::Changes,
+            Exit::Partly,
             Exit::Interrupted,
         ];
         let codes: std::collections::BTreeSet<_> = all.iter().map(|exit| exit.code()).collect();

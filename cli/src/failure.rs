@@ -5,6 +5,7 @@ use approve_client::{Error, audit::ExportError};
 use crate::{
     exit::Exit,
     hint,
+    login::LoginError,
     output::{style::Style, text},
 };
 
@@ -27,6 +28,8 @@ pub(crate) enum Failure {
     /// A call that failed, with a hint that only its command knows.
     #[error("{source}")]
     Explained { source: Error, hint: String },
+    #[error(transparent)]
+    Login(#[from] LoginError),
     #[error("can't write to stdout")]
     Output(#[source] io::Error),
     #[error("can't start")]
@@ -51,7 +54,10 @@ impl Failure {
             Self::Input { .. } => Exit::InvalidInput,
             Self::Precondition { .. } => Exit::Precondition,
             Self::Read { .. } => Exit::InvalidInput,
-            Self::Client(error) | Self::Explained { source: error, .. } => Exit::from(error),
+            Self::Client(error) | Self::Explained { source: error, .. } => {
+                hint::login_error(error).map_or_else(|| Exit::from(error), LoginError::exit)
+            }
+            Self::Login(error) => error.exit(),
             // Whoever read our output has seen enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
             Self::Export(_) | Self::Output(_) | Self::Runtime(_) => Exit::Other,
@@ -80,6 +86,7 @@ impl Failure {
         let hints = match self {
             Self::Explained { hint, .. } => vec![hint.clone()],
             Self::Client(error) => hint::for_error(error),
+            Self::Login(error) => error.hint().map(str::to_owned).into_iter().collect(),
             Self::Input { hint, .. } => hint.iter().map(|hint| (*hint).to_owned()).collect(),
             Self::Usage(_) => vec!["see approve-cli --help".to_owned()],
             _ => Vec::new(),

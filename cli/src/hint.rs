@@ -1,5 +1,15 @@
 use approve_client::{Error, Reason};
 
+use crate::login::LoginError;
+
+/// What is wrong with what `login` left, if that is why there are no credentials.
+pub(crate) fn login_error(error: &Error) -> Option<&LoginError> {
+    match error {
+        Error::Credentials { source, .. } => source.downcast_ref(),
+        _ => None,
+    }
+}
+
 /// What to do about an error, one line each.
 pub(crate) fn for_error(error: &Error) -> Vec<String> {
     let one = |hint: &str| vec![hint.to_owned()];
@@ -8,6 +18,9 @@ pub(crate) fn for_error(error: &Error) -> Vec<String> {
             "start a server here with: approve-server dev".into(),
             "or name another one with --server URL or APPROVE_SERVER".into(),
         ],
+        Error::Credentials { .. } => {
+            login_error(error).and_then(LoginError::hint).map(str::to_owned).into_iter().collect()
+        }
         Error::Timeout { .. } => one("give it longer with --timeout"),
         Error::Refused(_) => error.reason().map(|reason| for_reason(reason, error)).unwrap_or_default(),
         _ => Vec::new(),
@@ -18,7 +31,7 @@ fn for_reason(reason: &Reason, error: &Error) -> Vec<String> {
     let one = |hint: &str| vec![hint.to_owned()];
     match reason {
         Reason::Unauthenticated => vec![
-            "show who you are with --token-file FILE, APPROVE_TOKEN, or --cert and --key".into(),
+            "show who you are with login, --token-file FILE, APPROVE_TOKEN, or --cert and --key".into(),
             "or, where the server takes your word, with --as USER".into(),
         ],
         Reason::PermissionMissing => one("what you may do, whoami tells"),

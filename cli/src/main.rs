@@ -6,8 +6,11 @@ mod context;
 mod exit;
 mod failure;
 mod hint;
+mod live;
+mod login;
 mod output;
 mod scaffold;
+mod settings;
 mod spec;
 mod when;
 

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use approve_proto::v1::{
-    ApiToken, CreateApiTokenRequest, GetCallerRequest, GetCallerResponse, Grant, ListApiTokensRequest,
-    RevokeApiTokenRequest,
+    ApiToken, CreateApiTokenRequest, GetCallerRequest, GetCallerResponse, GetServerInfoRequest, GetServerInfoResponse,
+    Grant, ListApiTokensRequest, RevokeApiTokenRequest,
 };
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 use crate::{Client, Error, Secret};
 
@@ -52,6 +53,30 @@ impl Client {
             |mut service, request| async move { service.get_caller(request).await },
         )
         .await
+    }
+
+    /// Says which version the server is of, and what its clock says.
+    ///
+    /// # Errors
+    /// Only those that every call may have; [`Code::Unimplemented`](crate::Code::Unimplemented) from an older server.
+    pub async fn server_info(&self) -> Result<GetServerInfoResponse, Error> {
+        self.unary(Self::access, GetServerInfoRequest {}, |mut service, request| async move {
+            service.get_server_info(request).await
+        })
+        .await
+    }
+
+    /// Whether the server says that it serves: by the standard gRPC health service.
+    ///
+    /// # Errors
+    /// Only those that every call may have.
+    pub async fn is_serving(&self) -> Result<bool, Error> {
+        let health = self
+            .unary(Self::health, HealthCheckRequest::default(), |mut service, request| async move {
+                service.check(request).await
+            })
+            .await?;
+        Ok(health.status() == ServingStatus::Serving)
     }
 
     /// Makes an API token for a service. Not sent again after a failure: a second one would have another secret.

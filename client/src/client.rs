@@ -8,6 +8,7 @@ use tonic::{
     Status,
     transport::{Channel, Endpoint},
 };
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::{
     Config, Error,
@@ -145,6 +146,10 @@ impl Client {
 
     pub(crate) fn audit(&self) -> AuditServiceClient<Channel> {
         AuditServiceClient::new(self.channel()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(crate) fn health(&self) -> HealthClient<Channel> {
+        HealthClient::new(self.channel())
     }
 
     pub(crate) fn workflows(&self) -> WorkflowServiceClient<Channel> {

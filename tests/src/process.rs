@@ -36,7 +36,8 @@ pub fn command(program: impl AsRef<OsStr>, home: &Path) -> Command {
     };
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
-        if name_text.starts_with("AWS_") || name_text.starts_with("APPROVE_") || name_text == "RUST_LOG" {
+        let foreign = ["AWS_", "APPROVE_", "XDG_"].iter().any(|prefix| name_text.starts_with(prefix));
+        if foreign || name_text == "RUST_LOG" {
             command.env_remove(&name);
         }
     }

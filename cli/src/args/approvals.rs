@@ -77,6 +77,9 @@ pub(crate) struct ListArgs {
 pub(crate) struct WatchArgs {
     #[command(flatten)]
     pub filter: FilterArgs,
+    /// A line for each change on a terminal, too.
+    #[arg(long)]
+    pub lines: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,10 +1,12 @@
 mod approvals;
 mod audit;
+mod bulk;
+mod login;
 mod parse;
 mod token;
 mod workflows;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, parser::ValueSource};
 
@@ -16,6 +18,9 @@ pub(crate) use self::{
         StatusArg, WatchArgs, WithdrawArgs,
     },
     audit::{AuditCommand, ExportArgs, LogArgs, VerifyArgs},
+    bulk::{BulkArgs, BulkDecision},
+    login::LoginArgs,
+    parse::timeout,
     token::{CreateTokenArgs, PermissionArg, TokenCommand},
     workflows::{
         AttachArgs, CodeArgs, ExecutionArgs, FormatArg, RuleCheckArgs, RuleCommand, ScaffoldArgs, StartArgs,
@@ -38,30 +43,33 @@ impl Cli {
     pub(crate) fn from_command_line() -> Self {
         let matches = Self::command().get_matches();
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        cli.global.actor_is_flag = given_as_flag(&matches, "actor");
+        cli.global.flags = given_as_flags(&matches);
         cli
     }
 }
 
-fn given_as_flag(matches: &ArgMatches, id: &str) -> bool {
+/// The ids of the global options that are on the command line, not only in the environment.
+fn given_as_flags(matches: &ArgMatches) -> BTreeSet<String> {
     // A global argument is known to the innermost command too.
     let innermost = std::iter::successors(Some(matches), |matches| matches.subcommand().map(|(_, matches)| matches));
-    innermost.last().is_some_and(|matches| matches.value_source(id) == Some(ValueSource::CommandLine))
+    let Some(innermost) = innermost.last() else { return BTreeSet::new() };
+    let flag = |id: &&clap::Id| innermost.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    innermost.ids().filter(flag).map(ToString::to_string).collect()
 }
 
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The server: a URL, or host:port. Several that share a database are separated by commas.
-    #[arg(
-        long,
-        global = true,
-        env = "APPROVE_SERVER",
-        value_name = "URL",
-        default_value = "http://127.0.0.1:50051",
-        hide_env_values = true
-    )]
-    pub server: String,
+    /// Which profile of the config file. Default: the file's default_profile, else the one called default.
+    #[arg(long, global = true, env = "APPROVE_PROFILE", value_name = "NAME", hide_env_values = true)]
+    pub profile: Option<String>,
+    /// The config file. Default: approve/config.toml in $XDG_CONFIG_HOME, else in ~/.config.
+    #[arg(long = "config", global = true, env = "APPROVE_CONFIG", value_name = "FILE", hide_env_values = true)]
+    pub config_file: Option<PathBuf>,
+    /// The server: a URL, or host:port. Several that share a database are separated by commas. Default:
+    /// http://127.0.0.1:50051.
+    #[arg(long, global = true, env = "APPROVE_SERVER", value_name = "URL", hide_env_values = true)]
+    pub server: Option<String>,
     /// Who you are, where the server takes your word: "ana" means user:ana. Default: your name on this computer. With
     /// explain and rule check: whom to ask about.
     #[arg(long = "as", global = true, env = "APPROVE_ACTOR", value_name = "USER", hide_env_values = true)]
@@ -94,18 +102,19 @@ pub(crate) struct Global {
     /// The name that the server's certificate must be of. Default: the URL's host.
     #[arg(long, global = true, env = "APPROVE_SERVER_NAME", value_name = "NAME", hide_env_values = true)]
     pub server_name: Option<String>,
-    /// How results are printed.
-    #[arg(long, short, global = true, value_name = "FORMAT", default_value = "table")]
-    pub output: OutputFormat,
+    /// How results are printed. Default: table.
+    #[arg(long, short, global = true, value_name = "FORMAT")]
+    pub output: Option<OutputFormat>,
     /// How long a call may take: seconds, or such as "90s" or "2m". Default: 30s, and 5m for provisioning.
     #[arg(long, global = true, value_name = "TIME", value_parser = parse::timeout)]
     pub timeout: Option<Duration>,
-    /// Whether `--as` is on the command line, not only in the environment.
+    /// The ids of these options that are on the command line, not only in the environment.
     #[arg(skip)]
-    pub actor_is_flag: bool,
+    pub flags: BTreeSet<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum OutputFormat {
     /// For people.
     Table,
@@ -117,7 +126,8 @@ pub(crate) enum OutputFormat {
 pub(crate) enum Command {
     /// List approvals, newest first.
     List(ListArgs),
-    /// Stay and print each change of pending approvals as it happens, until Ctrl-C (exit code 130).
+    /// Stay and show pending approvals as they change: a table in which they can be decided, on a terminal; elsewhere
+    /// a line for each change, until Ctrl-C (exit code 130).
     Watch(WatchArgs),
     /// Show everything about one approval.
     Show(IdArgs),
@@ -125,6 +135,9 @@ pub(crate) enum Command {
     Explain(IdArgs),
     /// Approve, reject or decide with an outcome; asks if no flag says which.
     Decide(DecideArgs),
+    /// Approve or reject several approvals: shows what would happen, asks, and tells each result. Exit code 12: not all
+    /// were decided. Safe to run again.
+    Bulk(BulkArgs),
     /// Take your vote back, while the approval is pending.
     Withdraw(WithdrawArgs),
     /// Take an approval for yourself: nobody else may vote on it until you release it.
@@ -157,6 +170,16 @@ pub(crate) enum Command {
     Token(TokenCommand),
     /// Say who the server takes you for, and what you may do.
     Whoami,
+    /// Sign in at an OpenID provider, for the profile's server. What comes of it is kept in a file that only you may
+    /// read, and renewed by itself.
+    Login(LoginArgs),
+    /// Forget what login got, and give it back to the provider where it takes that.
+    Logout,
+    /// Show which settings hold, and where each comes from. Secrets are not shown.
+    Config,
+    /// Look for what is wrong: settings, connection, TLS, identity, clock, server. Each line is ok, warn, fail or skip,
+    /// and says what to do. The exit code is that of the first failure.
+    Doctor,
     /// Print completions for a shell, to be sourced or installed.
     Completions {
         /// Which shell.
@@ -194,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_flag_is_told_from_the_environment() {
-        let given = |args: &[&str]| given_as_flag(&Cli::command().get_matches_from(args), "actor");
+        let given = |args: &[&str]| given_as_flags(&Cli::command().get_matches_from(args)).contains("actor");
         assert!(given(&["approve-cli", "--as", "ana", "token", "list"]));
         assert!(given(&["approve-cli", "token", "list", "--as", "ana"]));
         assert!(!given(&["approve-cli", "token", "list"]));

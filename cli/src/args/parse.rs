@@ -10,7 +10,7 @@ pub(super) fn label(text: &str) -> Result<(String, String), String> {
 }
 
 /// Plain seconds, or a duration.
-pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
         Ok(0) => Err("it must be more than 0".to_owned()),
         Ok(seconds) => Ok(Duration::from_secs(seconds)),

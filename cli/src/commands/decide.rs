@@ -2,7 +2,7 @@ use std::path::Path;
 
 use approve_client::{
     Approval, ApprovalStatus, Client, Decide, Decided, Decision, Reason,
-    proto::{CommentPolicy, DeliveryState},
+    proto::{CommentPolicy, DeliveryState, Rule},
 };
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use super::{
     GivenId,
     actions::repeat_with,
     choice::{self, Choice},
-    prompt,
+    form, prompt,
     start::check_json,
 };
 use crate::{
@@ -53,7 +53,7 @@ pub(crate) async fn run(context: &Context, mut args: DecideArgs) -> Result<Exit,
 }
 
 /// JSON, or the file that it names.
-fn read_response(given: &str) -> Result<String, Failure> {
+pub(super) fn read_response(given: &str) -> Result<String, Failure> {
     let (what, text) = match given.strip_prefix('@') {
         Some(file) => (file.to_owned(), spec::read_text(Path::new(file))?),
         None => ("--response".to_owned(), given.to_owned()),
@@ -102,20 +102,41 @@ async fn ask_and_decide(context: &Context, client: &Client, args: &DecideArgs) -
             let status = ApprovalStatus::lower(seen.status);
             return Err(Failure::Precondition { what: format!("it is {status} already") });
         }
-        let Some(mut decide) = ask(&seen, args).await? else {
-            context.out.note("nothing was decided");
-            return Ok(Exit::Ok);
-        };
-        if args.etag.is_none() {
-            decide = decide.etag(seen.etag.as_str());
-        }
-        match send(client, decide).await {
-            Ok(sent) => return report(context, &sent),
+        match decide_seen(client, &seen, args).await {
+            Ok(Some(sent)) => return report(context, &sent),
+            Ok(None) => {
+                context.out.note("nothing was decided");
+                return Ok(Exit::Ok);
+            }
             Err(Failure::Client(error)) if error.reason() == Some(&Reason::EtagMismatch) && args.etag.is_none() => {
                 context.out.note(&style.yellow("it changed while you looked; nothing was decided. As it is now:\n"));
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Asks, until the server takes the answers; `None` where the person leaves.
+async fn decide_seen(client: &Client, seen: &Approval, args: &DecideArgs) -> Result<Option<Sent>, Failure> {
+    loop {
+        let Some(mut decide) = ask(seen, args).await? else { return Ok(None) };
+        if args.etag.is_none() {
+            decide = decide.etag(seen.etag.as_str());
+        }
+        match send(client, decide).await {
+            Err(failure) if can_be_answered_better(&failure, args) => failure.report(),
+            sent => return sent.map(Some),
+        }
+    }
+}
+
+/// Whether the server did not take an answer that was asked for here.
+fn can_be_answered_better(failure: &Failure, args: &DecideArgs) -> bool {
+    let Failure::Client(error) = failure else { return false };
+    match error.reason() {
+        Some(Reason::ResponseInvalid) => args.response.is_none(),
+        Some(Reason::CommentRequired) => args.comment.is_none(),
+        _ => false,
     }
 }
 
@@ -128,33 +149,26 @@ async fn ask(seen: &Approval, args: &DecideArgs) -> Result<Option<Decide>, Failu
         let Some(comment) = ask_comment(seen, decision).await? else { return Ok(None) };
         decide = decide.comment(comment);
     }
-    let has_schema = seen.rule.as_ref().is_some_and(|rule| !rule.response_schema_json.is_empty());
-    if args.response.is_none() && has_schema && decision == Decision::Approve {
-        let Some(response) = ask_response().await? else { return Ok(None) };
+    let schema = seen.rule.as_ref().map(|rule| rule.response_schema_json.as_str()).filter(|schema| !schema.is_empty());
+    if let Some(schema) = schema.filter(|_| args.response.is_none() && decision == Decision::Approve) {
+        let Some(response) = form::ask(schema).await? else { return Ok(None) };
         decide = decide.response_json(response);
     }
     Ok(Some(decide))
 }
 
-/// Asks for a response until it is JSON, or nothing; `None` at the end of input.
-async fn ask_response() -> Result<Option<String>, Failure> {
-    loop {
-        let answer = prompt::ask("Response (JSON, Enter for none): ").await?;
-        match answer {
-            Some(answer) if !answer.is_empty() && check_json("it", &answer).is_err() => {}
-            answer => return Ok(answer),
-        }
+/// Whether a decision has to say why.
+pub(crate) fn needs_comment(rule: Option<&Rule>, decision: Decision) -> bool {
+    match rule.map(Rule::comment_policy) {
+        Some(CommentPolicy::Always) => true,
+        Some(CommentPolicy::OnReject) => decision == Decision::Reject,
+        _ => false,
     }
 }
 
 /// Asks for a comment until there is one where the rule needs one; `None` at the end of input.
 async fn ask_comment(approval: &Approval, decision: Decision) -> Result<Option<String>, Failure> {
-    let policy = approval.rule.as_ref().map(|rule| rule.comment_policy());
-    let needed = match policy {
-        Some(CommentPolicy::Always) => true,
-        Some(CommentPolicy::OnReject) => decision == Decision::Reject,
-        _ => false,
-    };
+    let needed = needs_comment(approval.rule.as_ref(), decision);
     let question = if needed { "Comment (needed): " } else { "Comment (Enter for none): " };
     loop {
         match prompt::ask(question).await? {

@@ -3,12 +3,17 @@
 mod access;
 mod actions;
 mod audit;
+mod bulk;
 mod choice;
 mod completions;
+mod config;
 mod decide;
+mod doctor;
 mod execution;
 mod explain;
+mod form;
 mod list;
+mod login;
 mod prompt;
 mod show;
 mod start;
@@ -18,21 +23,32 @@ mod workflow;
 
 use approve_client::{Client, Error, Filter, proto::Priority};
 
+pub(crate) use bulk::{Fate, Planned};
+pub(crate) use decide::needs_comment;
+
 use crate::{
     args::{Cli, Command, FilterArgs, PriorityArg, RuleCommand},
     context::Context,
     exit::Exit,
     failure::Failure,
+    output::Out,
 };
 
 pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
-    let context = Context::new(cli.global);
+    match &cli.command {
+        // These work whatever the settings are.
+        Command::Completions { shell } => return completions::run(&Out::new(), *shell),
+        Command::Doctor => return doctor::run(&cli.global).await,
+        _ => {}
+    }
+    let context = Context::new(&cli.global)?;
     match cli.command {
         Command::List(args) => list::run(&context, args).await,
         Command::Watch(args) => watch::run(&context, args).await,
         Command::Show(args) => show::run(&context, args).await,
         Command::Explain(args) => explain::run(&context, args).await,
         Command::Decide(args) => decide::run(&context, args).await,
+        Command::Bulk(args) => bulk::run(&context, args).await,
         Command::Withdraw(args) => actions::withdraw(&context, args).await,
         Command::Claim(args) => actions::claim(&context, args).await,
         Command::Release(args) => actions::release(&context, args).await,
@@ -47,7 +63,10 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Token(command) => access::token(&context, command).await,
         Command::Whoami => access::whoami(&context).await,
-        Command::Completions { shell } => completions::run(&context, shell),
+        Command::Login(args) => login::login(&context, args).await,
+        Command::Logout => login::logout(&context).await,
+        Command::Config => config::run(&context),
+        Command::Completions { .. } | Command::Doctor => Ok(Exit::Ok),
     }
 }
 

@@ -1,4 +1,7 @@
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    io::{self, IsTerminal as _},
+};
 
 use approve_client::{Approval, ApprovalStatus, Watch, WatchEvent};
 use futures::StreamExt;
@@ -9,6 +12,7 @@ use crate::{
     context::Context,
     exit::Exit,
     failure::{self, Failure},
+    live,
     output::{approval, json::ApprovalJson, names::Name, progress, text},
 };
 
@@ -25,6 +29,9 @@ pub(crate) async fn run(context: &Context, args: WatchArgs) -> Result<Exit, Fail
     // The first connection must work: what fails at once is better told than tried for ever.
     let client = context.connect().await?;
     let mut events = client.watch(Watch::new().filter(super::filter(args.filter)));
+    if !args.lines && !context.json() && has_screen() {
+        return live::run(context, &client, events).await;
+    }
     let mut printer = Printer::new(context);
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
@@ -42,6 +49,12 @@ pub(crate) async fn run(context: &Context, args: WatchArgs) -> Result<Exit, Fail
             None => return Ok(Exit::Ok),
         }
     }
+}
+
+/// Whether there is a person at a terminal that can show more than lines.
+fn has_screen() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    io::stdin().is_terminal() && io::stdout().is_terminal() && !dumb
 }
 
 /// What was printed about an approval.

@@ -3,7 +3,9 @@
 pub(crate) mod access;
 pub(crate) mod approval;
 pub(crate) mod audit;
+pub(crate) mod bulk;
 pub(crate) mod delivery;
+pub(crate) mod doctor;
 pub(crate) mod execution;
 pub(crate) mod explain;
 pub(crate) mod json;
@@ -12,6 +14,7 @@ pub(crate) mod names;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod rule;
+pub(crate) mod settings;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod text;

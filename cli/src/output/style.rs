@@ -15,7 +15,6 @@ impl Style {
         Self::new(io::stderr().is_terminal())
     }
 
-    #[cfg(test)]
     pub(crate) fn plain() -> Self {
         Self { enabled: false }
     }

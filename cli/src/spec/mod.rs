@@ -88,7 +88,7 @@ fn parse_rule(text: &str, read: &ReadFile<'_>) -> Result<Rule, Failure> {
     from_toml::<RuleTable>(text)?.read(&Place::new(text, ""), read)
 }
 
-fn from_toml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Failure> {
+pub(crate) fn from_toml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Failure> {
     toml::from_str(text).map_err(|error: toml::de::Error| {
         let line = error.span().map(|span| place::line(text, span.start)).unwrap_or_default();
         let message = error.message().trim().replace('\n', "; ");

@@ -2,6 +2,7 @@
 
 mod secure;
 mod services;
+mod terminal;
 
 use std::{
     process::{Command, Output, Stdio},
@@ -22,6 +23,7 @@ use tonic::{Code, Request, Response, Status, codegen::BoxStream, metadata::Metad
 use tonic_types::{ErrorDetails, StatusExt};
 
 pub(crate) use secure::Pki;
+pub(crate) use terminal::Session;
 
 /// A hostile title: it clears the screen, sets the window's title and reverses what follows.
 pub(crate) const HOSTILE: &str = "Pay\x1b[2J\x1b]0;x\x07 \u{202e}me";
@@ -65,13 +67,17 @@ impl Running {
             .add_service(ApprovalServiceServer::new(fake.clone()))
             .add_service(AccessServiceServer::new(fake.clone()))
             .add_service(AuditServiceServer::new(fake.clone()));
+        let (reporter, health) = runtime.block_on(async { tonic_health::server::health_reporter() });
+        runtime.block_on(reporter.set_service_status("", tonic_health::ServingStatus::Serving));
+        let server = server.add_service(health);
         runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         Self { fake, url, runtime }
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_approve-cli"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("APPROVE_")) {
+        let ours = |name: &str| name.starts_with("APPROVE_") || name.starts_with("XDG_");
+        for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
             command.env_remove(name);
         }
         command
@@ -79,6 +85,7 @@ impl Running {
             .env("APPROVE_SERVER", &self.url)
             .env("APPROVE_ACTOR", "ana")
             .env("TZ", "UTC")
+            .env("HOME", "/nonexistent")
             .stdin(Stdio::null());
         command
     }

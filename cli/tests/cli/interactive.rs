@@ -1,70 +1,8 @@
 //! `decide` without flags, on a terminal.
 
-use std::{
-    ffi::OsStr,
-    fs::File,
-    io::{Read, Write},
-    os::unix::ffi::OsStrExt,
-    process::Child,
-};
-
 use approve_proto::v1::{ApprovalStatus, CommentPolicy, Decision, Outcome, Rule, Stage, StageProgress, Vote};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::common::Running;
-
-/// The program, with a person at its terminal.
-struct Session {
-    child: Child,
-    terminal: File,
-    seen: String,
-}
-
-impl Session {
-    fn start(server: &Running, args: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let terminal = File::options().read(true).write(true).open(OsStr::from_bytes(name.as_bytes())).unwrap();
-        let mut command = server.command(args);
-        command.env("NO_COLOR", "1").stdin(terminal.try_clone().unwrap()).stdout(terminal.try_clone().unwrap());
-        let child = command.stderr(terminal).spawn().unwrap();
-        Self { child, terminal: File::from(master), seen: String::new() }
-    }
-
-    /// Reads until the program asks this, and returns what came before.
-    fn until(&mut self, question: &str) -> String {
-        while !self.seen.contains(question) {
-            assert!(self.read(), "it never asked {question:?}:\n{}", self.seen);
-        }
-        let (before, after) = self.seen.split_once(question).unwrap();
-        let before = before.to_owned();
-        self.seen = after.to_owned();
-        before
-    }
-
-    fn answer(&mut self, answer: &str) {
-        self.terminal.write_all(answer.as_bytes()).unwrap();
-    }
-
-    fn end(mut self) -> (Option<i32>, String) {
-        while self.read() {}
-        (self.child.wait().unwrap().code(), self.seen)
-    }
-
-    /// False once the program has closed the terminal.
-    fn read(&mut self) -> bool {
-        let mut bytes = [0; 4096];
-        match self.terminal.read(&mut bytes) {
-            Ok(0) | Err(_) => false,
-            Ok(n) => {
-                self.seen.push_str(&String::from_utf8_lossy(&bytes[..n]).replace('\r', ""));
-                true
-            }
-        }
-    }
-}
+use crate::common::{Running, Session};
 
 const ASK: &str = "[a/r/q] ";
 

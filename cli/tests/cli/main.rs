@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod actions;
+mod bulk;
 mod common;
 mod identity;
 mod interactive;
+mod live;
+mod profiles;
 mod record;
 mod rules;
 

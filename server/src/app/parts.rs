@@ -166,7 +166,7 @@ impl Parts {
         };
         let audit =
             AuditCalls { store: Arc::clone(&self.store), clock: Arc::clone(&self.clock), key: self.key.clone() };
-        let access = Access { tokens: Arc::clone(&self.tokens) };
+        let access = Access { tokens: Arc::clone(&self.tokens), clock: Arc::clone(&self.clock) };
         let (routes, health) = grpc::routes(access, approvals, workflows, audit)
             .await
             .map_err(|error| AppError::system("cannot serve reflection")(error.into()))?;

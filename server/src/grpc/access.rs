@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use approve_proto::v1::{
     self as proto, CreateApiTokenRequest, CreateApiTokenResponse, GetCallerRequest, GetCallerResponse,
-    ListApiTokensRequest, ListApiTokensResponse, RevokeApiTokenRequest, RevokeApiTokenResponse,
-    access_service_server::AccessService,
+    GetServerInfoRequest, GetServerInfoResponse, ListApiTokensRequest, ListApiTokensResponse, RevokeApiTokenRequest,
+    RevokeApiTokenResponse, access_service_server::AccessService,
 };
 use tonic::{Request, Response, Status};
 
@@ -13,11 +13,13 @@ use super::{convert, status::ApiError};
 use crate::{
     approval::{Scope, Via},
     auth::{self, ApiToken, ApiTokens, Caller, DEFAULT_LIFETIME, Grant, Grants as _, NewToken, Permission, TokenError},
+    clock::SharedClock,
 };
 
 /// What the service needs.
 pub(crate) struct Access {
     pub(crate) tokens: Arc<ApiTokens>,
+    pub(crate) clock: SharedClock,
 }
 
 #[tonic::async_trait]
@@ -31,6 +33,16 @@ impl AccessService for Access {
             authenticated_as: if behalf { caller.origin.by.to_string() } else { String::new() },
             via: via(caller.origin.via).to_owned(),
             grants: caller.grants.iter().map(grant).collect(),
+        }))
+    }
+
+    async fn get_server_info(
+        &self,
+        _: Request<GetServerInfoRequest>,
+    ) -> Result<Response<GetServerInfoResponse>, Status> {
+        Ok(Response::new(GetServerInfoResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            time: Some(convert::timestamp(self.clock.now())),
         }))
     }
 

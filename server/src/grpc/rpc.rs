@@ -38,7 +38,7 @@ const fn stream(path: &'static str, permissions: &'static [Permission]) -> Rpc {
 
 use Permission::{Audit, Decide, Operate, Provision, Start, View};
 
-const RPCS: [Rpc; 34] = [
+const RPCS: [Rpc; 35] = [
     // Without the permission to view there is no approval. The rest is asked of the approval itself.
     stream("/approve.v1.ApprovalService/StreamPendingApprovals", &[View]),
     call("/approve.v1.ApprovalService/GetApproval", &[View]),
@@ -69,6 +69,7 @@ const RPCS: [Rpc; 34] = [
     stream("/approve.v1.AuditService/ExportEvents", &[Audit]),
     call("/approve.v1.AuditService/GetAuditHead", &[Audit]),
     call("/approve.v1.AccessService/GetCaller", &[]),
+    call("/approve.v1.AccessService/GetServerInfo", &[]),
     call("/approve.v1.AccessService/CreateApiToken", &[Operate]),
     call("/approve.v1.AccessService/ListApiTokens", &[Operate]),
     call("/approve.v1.AccessService/RevokeApiToken", &[Operate]),

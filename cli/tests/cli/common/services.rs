@@ -70,6 +70,14 @@ impl AccessService for Fake {
         }))
     }
 
+    async fn get_server_info(
+        &self,
+        _: Request<GetServerInfoRequest>,
+    ) -> Result<Response<GetServerInfoResponse>, Status> {
+        let time = std::time::SystemTime::now().into();
+        Ok(Response::new(GetServerInfoResponse { version: env!("CARGO_PKG_VERSION").into(), time: Some(time) }))
+    }
+
     async fn create_api_token(
         &self,
         request: Request<CreateApiTokenRequest>,

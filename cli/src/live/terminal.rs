@@ -1,0 +1,154 @@
+//! The terminal: taken over while this lasts, and given back however it ends.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use ratatui::DefaultTerminal;
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::{draw, state::Live};
+use crate::output::{style::Style, time::Now};
+
+/// How soon the reader of keys notices that it is over.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The whole terminal.
+pub(super) struct Screen(DefaultTerminal);
+
+impl Screen {
+    /// Takes it over. A panic gives it back before it says anything.
+    pub(super) fn enter() -> io::Result<Self> {
+        match ratatui::try_init() {
+            Ok(terminal) => Ok(Self(terminal)),
+            Err(error) => {
+                // Half of it may be done.
+                let _ = ratatui::try_restore();
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn draw(&mut self, live: &mut Live, now: &Now, style: Style) -> io::Result<()> {
+        self.0.draw(|frame| draw::draw(frame, live, now, style.is_enabled())).map(|_| ())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // Whoever closed the terminal needs nothing back.
+        let _ = self.0.show_cursor();
+        let _ = ratatui::try_restore();
+    }
+}
+
+/// The keys that are pressed, read on a thread of its own.
+pub(super) struct Input {
+    keys: mpsc::Receiver<io::Result<Option<KeyEvent>>>,
+    stop: Arc<AtomicBool>,
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Input {
+    pub(super) fn start() -> Self {
+        let (send, keys) = mpsc::channel(64);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let reading = tokio::task::spawn_blocking(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let read = match event::poll(PATIENCE) {
+                    Ok(false) => continue,
+                    Ok(true) => event::read(),
+                    Err(error) => Err(error),
+                };
+                let key = match read {
+                    Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Ok(Some(key)),
+                    // Another size: only to be drawn.
+                    Ok(Event::Resize(..)) => Ok(None),
+                    Ok(_) => continue,
+                    Err(error) => Err(error),
+                };
+                let failed = key.is_err();
+                if send.blocking_send(key).is_err() || failed {
+                    break;
+                }
+            }
+        });
+        Self { keys, stop, reading: Some(reading) }
+    }
+
+    /// Reads no more, and waits until that is so.
+    pub(super) async fn end(mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.keys.close();
+        if let Some(reading) = self.reading.take() {
+            // It has nothing left to tell.
+            let _ = reading.await;
+        }
+    }
+
+    /// The next key; `None` once nobody can press any.
+    pub(super) async fn next(&mut self) -> io::Result<Option<Press>> {
+        match self.keys.recv().await {
+            Some(Ok(Some(key))) => Ok(Some(Press::Key(key))),
+            Some(Ok(None)) => Ok(Some(Press::Resized)),
+            Some(Err(error)) => Err(error),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What comes from the terminal.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Press {
+    Key(KeyEvent),
+    Resized,
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What ends it from outside.
+pub(super) struct Signals {
+    #[cfg(unix)]
+    several: [tokio::signal::unix::Signal; 3],
+}
+
+impl Signals {
+    #[cfg(unix)]
+    pub(super) fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [interrupt, terminate, hangup] = kinds.map(signal);
+        Ok(Self { several: [interrupt?, terminate?, hangup?] })
+    }
+
+    #[cfg(unix)]
+    pub(super) async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.several;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    pub(super) async fn any(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
