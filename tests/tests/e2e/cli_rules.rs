@@ -195,9 +195,9 @@ async fn a_rule_that_could_never_be_met_is_found_before_it_is_applied_and_refuse
     cli.run(&["rule", "check", path]).await.ok();
     let asked = cli.run(&["rule", "check", path, "--requester", "ana"]).await.exits(6).stdout;
     assert!(asked.contains("the requester"), "{asked}");
-    // What the README shows is one.
-    let readme = fs::read_to_string(approve_tests::binaries::repository().join("README.md")).unwrap();
-    let shown = readme.split("```toml\n").find(|block| block.contains("[[rule.stage]]")).unwrap();
+    // What the page on rules shows is one.
+    let page = fs::read_to_string(approve_tests::binaries::repository().join("server/RULES.md")).unwrap();
+    let shown = page.split("```toml\n").find(|block| block.contains("[[rule.stage]]")).unwrap();
     fs::write(&file, shown.split("```").next().unwrap()).unwrap();
     cli.run(&["rule", "check", path, "--requester", "ana"]).await.ok();
 }

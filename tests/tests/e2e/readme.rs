@@ -1,4 +1,4 @@
-//! The README's commands are those of the programs.
+//! The commands of the README and of the pages that it links are those of the programs.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -9,6 +9,16 @@ use super::main_job::execution_ended;
 
 fn readme() -> String {
     fs::read_to_string(binaries::repository().join("README.md")).unwrap()
+}
+
+/// The README, and the pages for those who run the server: path and text.
+fn pages() -> Vec<(String, String)> {
+    let folder = binaries::repository();
+    let pages = fs::read_dir(folder.join("server")).unwrap().map(|entry| entry.unwrap().file_name());
+    let pages =
+        pages.filter_map(|name| Some(format!("server/{}", name.to_str().filter(|name| name.ends_with(".md"))?)));
+    let all = pages.chain(["README.md".to_owned()]);
+    all.map(|path| (path.clone(), fs::read_to_string(folder.join(path)).unwrap())).collect()
 }
 
 /// The fenced blocks: language and text.
@@ -42,7 +52,7 @@ fn commands(text: &str) -> Vec<String> {
 #[test]
 fn every_command_line_of_the_programs_is_one_that_they_know() {
     let mut checked = BTreeMap::new();
-    for line in commands(&readme()) {
+    for line in pages().iter().flat_map(|(_, text)| commands(text)) {
         for (program, path) in [("approve-cli", binaries::cli()), ("approve-server", binaries::server())] {
             let words = words(&line);
             let built = matches!(words.as_slice(), [cargo, build, ..] if cargo == "cargo" && build == "build");
@@ -67,7 +77,7 @@ fn every_command_line_of_the_programs_is_one_that_they_know() {
 
 #[test]
 fn blocks_of_help_are_what_the_programs_print() {
-    for (_, block) in blocks(&readme()) {
+    for (_, block) in pages().iter().flat_map(|(_, text)| blocks(text)) {
         let Some((first, shown)) = block.split_once('\n') else { continue };
         let Some(line) = first.strip_prefix("$ ").filter(|line| line.ends_with("--help")) else { continue };
         let mut words = line.split_whitespace();
@@ -87,12 +97,16 @@ fn links_lead_to_files_that_exist() {
     for file in ["server/ARCHITECTURE.md", "LICENSE"] {
         assert!(text.contains(&format!("({file})")), "the README does not link {file}");
     }
-    let mut rest = text.as_str();
-    while let Some(at) = rest.find("](") {
-        rest = &rest[at + 2..];
-        let target = rest[..rest.find(')').unwrap()].split('#').next().unwrap();
-        let elsewhere = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
-        assert!(elsewhere || binaries::repository().join(target).exists(), "{target} does not exist");
+    for (page, text) in pages() {
+        let folder = binaries::repository().join(&page);
+        let folder = folder.parent().unwrap();
+        let mut rest = text.as_str();
+        while let Some(at) = rest.find("](") {
+            rest = &rest[at + 2..];
+            let target = rest[..rest.find(')').unwrap()].split('#').next().unwrap();
+            let elsewhere = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
+            assert!(elsewhere || folder.join(target).exists(), "{page}: {target} does not exist");
+        }
     }
 }
 
