@@ -38,10 +38,13 @@ pub struct Collector {
     serving: JoinHandle<()>,
 }
 
+/// Headers, and what came with them.
+type Exported = (BTreeMap<String, String>, ExportTraceServiceRequest);
+
 #[derive(Debug, Clone)]
 struct Kept {
     mood: Mood,
-    requests: Arc<Mutex<Vec<(BTreeMap<String, String>, ExportTraceServiceRequest)>>>,
+    requests: Arc<Mutex<Vec<Exported>>>,
 }
 
 impl Collector {

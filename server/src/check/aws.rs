@@ -27,6 +27,9 @@ struct Tried {
     outcome: Result<(), CallError>,
 }
 
+/// An action, what it is about, whether that is made up, and the call.
+type Call<'a> = (&'static str, &'a str, bool, BoxFuture<'a, Result<(), CallError>>);
+
 /// What is asked about.
 struct Names {
     activity: String,
@@ -91,7 +94,7 @@ async fn tried(aws: &SdkConfig, names: &Names) -> Vec<Tried> {
     let (sfn, control) = (&Sdk::new(aws), &SdkControlPlane::new(aws));
     let (token, Names { activity, machine, no_machine, execution, role }) = (&TaskToken::from(NOTHING), names);
     let none = "no task";
-    let calls: Vec<(&'static str, &str, bool, BoxFuture<'_, Result<(), CallError>>)> = vec![
+    let calls: Vec<Call<'_>> = vec![
         (
             "states:GetActivityTask",
             activity,

@@ -121,7 +121,6 @@ async fn database(address: &Address, url: &str, report: &mut Report) -> Known {
     let probe = match postgres::probe(address, FLUSHES).await {
         Ok(probe) => probe,
         Err(error) => {
-            report.add(super::Verdict::Fail, "store", url, None);
             refused(&error, report);
             return Known::default();
         }

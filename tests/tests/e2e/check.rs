@@ -124,3 +124,40 @@ async fn a_store_that_can_not_be_used_is_told() {
     let line = line(&output, "store");
     assert!(line.starts_with("FAIL") && line.contains("it was moved to"), "{}", output.stdout);
 }
+
+mod postgres {
+    use approve_tests::postgres::Database;
+
+    use super::*;
+
+    #[tokio::test]
+    #[ignore = "needs PostgreSQL"]
+    async fn a_database_is_looked_at_and_left_as_it_is() {
+        let (aws, database) = (LocalAws::start().await, Database::create().await);
+        let folder = TempDir::new().unwrap();
+        let config = folder.path().join("approve.toml");
+        let server = Server::empty().await;
+        let settings =
+            |url: &str| format!("store = {url:?}\n[aws]\nregion = \"us-east-1\"\nendpoint = \"{}\"\n", aws.url());
+        fs::write(&config, settings(database.url())).unwrap();
+        let check = || server.run(&["check", "--config", config.to_str().unwrap()]);
+
+        let before = check().await;
+        assert!(line(&before, "store ").starts_with("ok") && line(&before, "store ").contains("PostgreSQL"));
+        assert!(line(&before, "store, schema").contains("version 0"), "{}", before.stdout);
+        let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+        let count: i64 = database.client().await.query_one(tables, &[]).await.unwrap().get(0);
+        assert_eq!(count, 0, "the check made tables");
+
+        let serving = database.server(aws.url()).await;
+        apply(&serving.client("ana").await, spec("payments", ASK)).await;
+        let after = check().await;
+        assert!(line(&after, "store, schema").starts_with("ok"), "{}", after.stdout);
+        assert!(line(&after, "clock, the database's").starts_with("ok"), "{}", after.stdout);
+        assert!(line(&after, "quota, GetActivityTask").contains("1 × 100"), "{}", after.stdout);
+
+        fs::write(&config, settings("postgres://approve@127.0.0.1:1/approve")).unwrap();
+        let away = check().await;
+        assert!(away.code == 8 && line(&away, "store ").starts_with("FAIL"), "{}", away.stdout);
+    }
+}

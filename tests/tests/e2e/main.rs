@@ -23,6 +23,7 @@ mod limits;
 mod localstack;
 mod logs;
 mod main_job;
+mod metrics;
 mod migrate;
 mod own_request;
 mod people;

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use opentelemetry::{
     KeyValue,
     propagation::{Extractor, TextMapPropagator as _},
-    trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState},
+    trace::{SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId},
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tonic::Code;
@@ -40,7 +40,7 @@ impl Tracer {
             }
         };
         let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
-        let state = caller.as_ref().map(|caller| caller.trace_state().clone()).unwrap_or_else(TraceState::default);
+        let state = caller.as_ref().map(|caller| caller.trace_state().clone()).unwrap_or_default();
         let context = SpanContext::new(trace, SpanId::from(random().max(1)), flags, false, state);
         let parent = caller.map(|caller| caller.span_id());
         Some(Call { tracer: self.clone(), context, parent, path, start: SystemTime::now() })

@@ -23,6 +23,7 @@ mod scale;
 mod servers;
 mod setup;
 mod snapshot;
+mod telemetry;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -152,6 +153,12 @@ enum Command {
         #[arg(long, default_value_t = 10)]
         lease_seconds: u32,
     },
+    /// Decides with traces, next to without
+    Telemetry {
+        /// In a round
+        #[arg(long, default_value_t = 1_000)]
+        decisions: usize,
+    },
     /// Leaves it alone with many pending: the processor time that it takes
     Idle {
         #[arg(long, default_value_t = 10_000)]
@@ -214,6 +221,7 @@ async fn run(command: &Command, args: &Args, report: &mut Report) {
             servers::measure(*concurrency, rounds, report).await;
             servers::take_over(*kills, *lease_seconds, report).await;
         }
+        Command::Telemetry { decisions } => telemetry::measure(*decisions, rounds, report).await,
         Command::Idle { pending, heartbeat_seconds, seconds } => {
             scale::idle(*pending, *heartbeat_seconds, Duration::from_secs(*seconds), report).await;
         }
