@@ -140,7 +140,8 @@ mod postgres {
         let settings =
             |url: &str| format!("store = {url:?}\n[aws]\nregion = \"us-east-1\"\nendpoint = \"{}\"\n", aws.url());
         fs::write(&config, settings(database.url())).unwrap();
-        let check = || server.run(&["check", "--config", config.to_str().unwrap()]);
+        let args = ["check", "--config", config.to_str().unwrap()];
+        let check = || server.run(&args);
 
         let before = check().await;
         assert!(line(&before, "store ").starts_with("ok") && line(&before, "store ").contains("PostgreSQL"));
