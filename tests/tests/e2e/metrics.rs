@@ -43,7 +43,7 @@ async fn what_happened_is_counted_under_the_documented_names() {
     let watching = Watching::synced(&client, Watch::new()).await;
     let (arn, approval) = ask(&client, "payments", &ask_input("Pay", "user:req")).await;
     client.decide(Decide::approve(&approval.id)).await.unwrap();
-    client.decide(Decide::approve(&approval.id)).await.unwrap_err();
+    client.decide(Decide::reject(&approval.id)).await.unwrap_err();
     ended(&client, &arn).await;
     delivered(&client, &approval.id).await;
 
