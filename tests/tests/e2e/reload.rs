@@ -7,7 +7,7 @@ use approve_tests::{
     SecureServer,
     approvals::{Watching, ask},
     certificates::{Authority, Certified},
-    wait_for,
+    wait_for, within,
     workflows::{ASK, apply, ask_input, spec},
 };
 
@@ -87,7 +87,7 @@ async fn roles_and_the_log_level_change_at_once_and_what_can_not_is_told() {
     told(&mut server, "settings=\"shutdown.poll_seconds\"").await;
 
     // Who has lost a role loses its streams, too.
-    let error = watching.ended().await;
+    let error = within("the end of the stream", watching.ended()).await;
     assert_eq!(error.reason(), Some(&Reason::PermissionMissing), "{error:?}");
     let refused = client.list(List::pending()).await.unwrap_err();
     assert_eq!(refused.reason(), Some(&Reason::PermissionMissing));
