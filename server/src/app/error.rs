@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use crate::{
     auth::{KeysError, TlsError, TokenError},
     config::{Config, ConfigError},
+    notify::SetupError,
     store::{StoreError, migration::MigrationError},
     telemetry::{BadLevel, TraceError},
     workflows::ProvisionerError,
@@ -28,6 +29,9 @@ pub enum AppError {
     /// Traces can't be sent as the settings say.
     #[error("bad config")]
     Traces(#[from] TraceError),
+    /// A target of messages can't be used.
+    #[error("bad config")]
+    Notify(#[from] SetupError),
     /// No API token was made.
     #[error("no token was made")]
     Token(#[source] TokenError),
@@ -91,7 +95,7 @@ impl AppError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Level(_) | Self::Keys(_) | Self::Tls(_) | Self::Traces(_) => 3,
+            Self::Config(_) | Self::Level(_) | Self::Keys(_) | Self::Tls(_) | Self::Traces(_) | Self::Notify(_) => 3,
             Self::Bind { .. } => 4,
             Self::Store { .. } | Self::Database { .. } | Self::Migration(_) => 5,
             Self::Usage(_) => 2,

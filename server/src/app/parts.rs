@@ -24,6 +24,7 @@ use crate::{
     config::Config,
     entropy::SystemEntropy,
     grpc::{self, Access, Approvals, AuditCalls, Gate, GateParts, Web, WorkflowCalls},
+    notify::{self, Links, Notifier, Outside},
     operations::Operations,
     provision::{Heartbeats, SdkControlPlane},
     retention::Retention,
@@ -170,6 +171,8 @@ impl Parts {
         let (routes, health) = grpc::routes(access, approvals, workflows, audit)
             .await
             .map_err(|error| AppError::system("cannot serve reflection")(error.into()))?;
+        let links = super::inbox::links(config, address)?;
+        let notifier = self.notifier(config, links.clone())?;
         let hub_stop = CancellationToken::new();
         let hub = TaskTracker::new();
         hub.spawn({
@@ -186,6 +189,7 @@ impl Parts {
         };
         hub.spawn(follower.run(self.standing, hub_stop.clone()));
         self.record_start(config).await?;
+        notifier.start(&hub, &hub_stop);
         if let Some(anchors) = self.anchors(config) {
             hub.spawn(anchors.run(hub_stop.clone()));
         }
@@ -195,7 +199,7 @@ impl Parts {
             hub.spawn(Retention { store, clock, settings, metrics }.run(hub_stop.clone()));
         }
         let limits = Arc::new(CallLimits::new(&config.limits));
-        let pages = self.inbox(config, address, operations, Arc::clone(&limits), &closing, (&hub, &hub_stop))?;
+        let pages = self.inbox(config, address, operations, links, Arc::clone(&limits), &closing, (&hub, &hub_stop))?;
         let gate = Gate::new(
             GateParts {
                 authenticator: Arc::clone(&self.authenticator),
@@ -267,6 +271,19 @@ impl Parts {
         let started = AdminEvent::ServerStarted { version: VERSION.to_owned(), roles_sha256 };
         let recorded = self.store.record(Origin::system("server"), None, None, started, self.clock.now()).await;
         recorded.map_err(AppError::store(config))
+    }
+
+    fn notifier(&self, config: &Config, links: Option<Arc<Links>>) -> Result<Notifier, AppError> {
+        let notify::Settings { directory, targets } = config.notify.settings()?;
+        let source = links.as_ref().map_or_else(|| "/approve-server".to_owned(), |links| links.base().to_owned());
+        let shared = notify::Shared {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::new(SystemEntropy),
+            metrics: Arc::clone(&self.metrics),
+            outside: Outside { directory, links, source },
+        };
+        Ok(Notifier::new(targets, shared)?)
     }
 
     fn anchors(&self, config: &Config) -> Option<Anchors> {

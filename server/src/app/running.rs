@@ -63,7 +63,7 @@ impl Running {
             .await;
         // The last anchor is of all that.
         self.hub_stop.cancel();
-        drain.phase("watch, metrics and anchors", None, self.hub.wait()).await;
+        drain.phase("watch, messages, metrics and anchors", None, self.hub.wait()).await;
         let tracer = self.parts.tracer.clone();
         drain
             .phase("traces", Some(TRACES), async move {

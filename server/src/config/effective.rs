@@ -48,7 +48,7 @@ fn collect(figment: &Figment, key: &str, value: &Value, lines: &mut Vec<(String,
 
 /// Tables whose keys are settings of their own. The others are values as a whole.
 fn has_own_origins(key: &str) -> bool {
-    !key.starts_with("role")
+    !key.starts_with("role") && key != "notify.addresses"
 }
 
 fn origin(figment: &Figment, key: &str) -> String {
@@ -67,13 +67,19 @@ fn is_environment(metadata: &Metadata) -> bool {
     metadata.name.contains("environment")
 }
 
+/// A key in TOML, quoted where it has to be.
+fn toml_key(name: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { Value::from(name).to_string() }
+}
+
 /// A value in TOML, on one line.
 fn toml(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
         Value::Object(members) => {
             let member = |(name, value): (&String, &Value)| {
-                (!value.is_null()).then(|| format!("{} = {}", Value::from(name.as_str()), toml(value)))
+                (!value.is_null()).then(|| format!("{} = {}", toml_key(name), toml(value)))
             };
             format!("{{ {} }}", members.iter().filter_map(member).collect::<Vec<_>>().join(", "))
         }

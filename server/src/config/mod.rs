@@ -6,6 +6,7 @@ mod effective;
 mod grpc_web;
 mod identity;
 mod limits;
+mod notify;
 mod retention;
 mod store;
 mod telemetry;
@@ -33,6 +34,7 @@ pub use self::{
         Auth, CertificateMap, CertificateName, Certificates, IdentityMode, Jwt, JwtAlgorithm, PrincipalKind, Role, Tls,
     },
     limits::Limits,
+    notify::{Email, HookUrl, MailTls, Notify, NotifyRoute, Slack, Target, Webhook},
     retention::Retention,
     store::{Postgres, StoreUrl},
     telemetry::Telemetry,
@@ -82,6 +84,8 @@ pub struct Config {
     pub web: Option<Web>,
     /// Where traces are sent.
     pub telemetry: Telemetry,
+    /// Who is told what happens to approvals.
+    pub notify: Notify,
 }
 
 /// How AWS is reached. What is not set here comes from the usual chain: environment (`AWS_PROFILE` and the like), profile, SSO, instance.
@@ -192,6 +196,7 @@ impl Default for Config {
             retention: Retention::default(),
             web: None,
             telemetry: Telemetry::default(),
+            notify: Notify::default(),
         }
     }
 }
@@ -276,6 +281,8 @@ impl Config {
         self.retention.settings()?;
         self.check_web()?;
         self.telemetry.check()?;
+        self.notify.settings()?;
+        self.notify.link_keys()?;
         let polls = 1..=1_000;
         if !polls.contains(&self.worker.min_polls) {
             return refuse("worker.min_polls", "expected 1 to 1,000: AWS allows no more per activity".to_owned());

@@ -11,11 +11,12 @@ mod admission;
 mod attempt;
 mod codec;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 mod due;
 mod events;
 mod filter;
 mod job;
+pub mod messages;
 pub mod migration;
 mod pending;
 pub mod postgres;
@@ -37,10 +38,13 @@ use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 pub(crate) use self::pending::{Outline, Text};
-use self::retention::OldEvents;
 pub use self::{
     events::{EventPage, EventQuery, ExportRange, Exported, Recorded},
     pending::Pending,
+};
+use self::{
+    messages::{Revived, Told, Unsent, UnsentQuery},
+    retention::OldEvents,
 };
 use crate::{
     approval::{
@@ -536,6 +540,22 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets these approvals and their events, in one transaction, but for those to which something happened since they
     /// were found; how many it forgot. No events, and no change to watch.
     async fn prune(&self, ids: Vec<ApprovalId>) -> Result<u64, StoreError>;
+
+    /// Makes this server the one that sends to a target, unless another one is whose lease holds: up to which revision it
+    /// was told. A target that is not known yet begins at the head: it is not told what was before it.
+    async fn take_target(&self, target: &str) -> Result<Option<Revision>, StoreError>;
+
+    /// Notes what became of messages to a target; whether it did: not where another server sends to it by now.
+    async fn note_told(&self, target: &str, told: Told) -> Result<bool, StoreError>;
+
+    /// Unsent messages to a target that are due by `now`, `limit` at most.
+    async fn due_unsent(&self, target: &str, now: Timestamp, limit: usize) -> Result<Due<Unsent>, StoreError>;
+
+    /// A page of unsent messages, by id.
+    async fn unsent(&self, query: UnsentQuery) -> Result<Vec<Unsent>, StoreError>;
+
+    /// Makes dead letters due; how many.
+    async fn revive_unsent(&self, which: Revived, at: Timestamp) -> Result<u64, StoreError>;
 
     /// Writes out what is in hand and closes. Later calls fail with [`StoreError::Closed`].
     async fn close(&self) -> Result<(), StoreError>;

@@ -66,6 +66,13 @@ const SECONDS: [f64; 12] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 /// Up to a week: people.
 const PATIENCE: [f64; 10] = [10.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0, 604_800.0];
 
+/// The label of what is counted by target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TargetLabel {
+    /// The target's name.
+    pub target: String,
+}
+
 /// What is counted.
 #[derive(Debug)]
 pub struct Metrics {
@@ -130,6 +137,16 @@ pub struct Metrics {
     pub spans_exported: Counter,
     /// `approve_spans_failed_total`: spans that the collector did not take.
     pub spans_failed: Counter,
+    /// `approve_notifications_sent_total`, by `target`: messages that a target accepted.
+    pub notifications_sent: Family<TargetLabel, Counter>,
+    /// `approve_notifications_failed_total`, by `target`: tries at a message that failed.
+    pub notifications_failed: Family<TargetLabel, Counter>,
+    /// `approve_notifications_dead_total`, by `target`: messages that were given up.
+    pub notifications_dead: Family<TargetLabel, Counter>,
+    /// `approve_notifications_skipped_total`, by `target`: questions that were over before they could be sent.
+    pub notifications_skipped: Family<TargetLabel, Counter>,
+    /// `approve_notifications_failing`, by `target`: 1 while it takes nothing.
+    pub notifications_failing: Family<TargetLabel, Gauge>,
 }
 
 /// Registers metrics under their names.
@@ -172,6 +189,9 @@ impl Default for Metrics {
             Family::new_with_constructor((|| Histogram::new(SECONDS.iter().copied())) as fn() -> Histogram);
         let help = "How long calls take; of a stream until it began";
         names.0.register_with_unit("call_duration", help, Unit::Seconds, call_duration.clone());
+        let notifications_failing: Family<TargetLabel, Gauge> = Family::default();
+        let help = "1 while a target takes no messages";
+        names.0.register("notifications_failing", help, notifications_failing.clone());
         Self {
             open_polls: names.gauge("open_polls", "Polls that wait for a task"),
             tasks_taken: names.counter("tasks_taken", "Tasks that Step Functions handed out"),
@@ -213,6 +233,12 @@ impl Default for Metrics {
             spans_ended: names.counter("spans_ended", "Spans that ended"),
             spans_exported: names.counter("spans_exported", "Spans that the collector took"),
             spans_failed: names.counter("spans_failed", "Spans that the collector did not take"),
+            notifications_sent: names.family("notifications_sent", "Messages that a target accepted"),
+            notifications_failed: names.family("notifications_failed", "Tries at a message that failed"),
+            notifications_dead: names.family("notifications_dead", "Messages that were given up"),
+            notifications_skipped: names
+                .family("notifications_skipped", "Messages that were not sent as they were over or too old by then"),
+            notifications_failing,
             registry: names.0,
         }
     }
@@ -258,6 +284,12 @@ mod tests {
         metrics.reloaded("config", true);
         metrics.pending_time.observe(1.0);
         metrics.delivery_delay.observe(1.0);
+        let target = TargetLabel { target: "ops".to_owned() };
+        metrics.notifications_sent.get_or_create(&target).inc();
+        metrics.notifications_failed.get_or_create(&target).inc();
+        metrics.notifications_dead.get_or_create(&target).inc();
+        metrics.notifications_skipped.get_or_create(&target).inc();
+        metrics.notifications_failing.get_or_create(&target).set(1);
         metrics
     }
 

@@ -51,7 +51,7 @@ pub(super) async fn page(
 ) -> Response {
     match find(&web, &visitor, &id).await {
         Ok(approval) => {
-            let form = form(&web, &visitor, &approval);
+            let form = form(&web, &visitor, &approval, &place(&approval.id));
             let done = fields.get("done") == "yes" && form.decided.is_some();
             show(&web, &visitor, &approval, StatusCode::OK, form, done)
         }
@@ -59,12 +59,17 @@ pub(super) async fn page(
     }
 }
 
-fn form(web: &Web, visitor: &Visitor, approval: &Approval) -> DecideForm {
-    let action = format!("/approvals/{}/decide", approval.id);
-    DecideForm::new(approval, &visitor.caller.person, action, web.operations.clock.now())
+/// Where the page of an approval is.
+fn place(id: &ApprovalId) -> String {
+    format!("/approvals/{id}")
 }
 
-fn show(
+/// The form of a page, which is sent to below it.
+pub(super) fn form(web: &Web, visitor: &Visitor, approval: &Approval, page: &str) -> DecideForm {
+    DecideForm::new(approval, &visitor.caller.person, format!("{page}/decide"), web.operations.clock.now())
+}
+
+pub(super) fn show(
     web: &Web,
     visitor: &Visitor,
     approval: &Approval,
@@ -91,13 +96,25 @@ pub(super) async fn decide(State(web): State<Arc<Web>>, Path(id): Path<String>, 
         Err(problem) => return problem.page(Some(&visitor)),
     };
     match decide::decide(&web, &visitor.caller, &approval, &fields).await {
-        Ok(_) => Redirect::to(&format!("/approvals/{}?done=yes", approval.id)).into_response(),
-        Err(undecided) => again(&web, &visitor, &approval, &fields, undecided).await,
+        Ok(_) => done(&approval.id),
+        Err(undecided) => again(&web, &visitor, &approval, &fields, undecided, &place(&approval.id)).await,
     }
 }
 
+/// What follows on a decision.
+pub(super) fn done(id: &ApprovalId) -> Response {
+    Redirect::to(&format!("{}?done=yes", place(id))).into_response()
+}
+
 /// The page as it is now, with what was said and why it was not taken.
-async fn again(web: &Web, visitor: &Visitor, before: &Approval, said: &Fields, why: Undecided) -> Response {
+pub(super) async fn again(
+    web: &Web,
+    visitor: &Visitor,
+    before: &Approval,
+    said: &Fields,
+    why: Undecided,
+    page: &str,
+) -> Response {
     let none = BTreeMap::new();
     let (status, error, errors) = match why {
         Undecided::Form(errors) => {
@@ -117,7 +134,7 @@ async fn again(web: &Web, visitor: &Visitor, before: &Approval, said: &Fields, w
         Ok(approval) => approval,
         Err(error) => return Problem::from(error).page(Some(visitor)),
     };
-    let mut form = form(web, visitor, &approval).again(said, &errors);
+    let mut form = form(web, visitor, &approval, page).again(said, &errors);
     form.error = Some(error);
     show(web, visitor, &approval, status, form, false)
 }

@@ -15,6 +15,7 @@ mod front;
 mod guard;
 mod history;
 mod inbox;
+mod link;
 mod list;
 mod live;
 mod session;
@@ -37,6 +38,7 @@ pub(crate) use self::{
 use crate::{
     auth::{Authenticator, CallLimits},
     config::PublicUrl,
+    notify::Links,
     operations::Operations,
     watch::Hub,
     workflows::Workflows,
@@ -51,6 +53,8 @@ pub(crate) struct Web {
     pub(crate) limits: Arc<CallLimits>,
     pub(crate) sessions: Sessions,
     pub(crate) sign_in: SignIn,
+    /// Absent: nobody gets any.
+    pub(crate) links: Option<Arc<Links>>,
     pub(crate) url: PublicUrl,
     /// How long a request's body may take.
     pub(crate) request_time: Duration,
@@ -66,6 +70,8 @@ pub(crate) fn routes(web: Arc<Web>) -> Router {
         .route("/approvals/{id}", get(approval::page))
         .route("/approvals/{id}/decide", post(approval::decide))
         .route("/approvals/{id}/audit", get(audit::page))
+        .route("/link/{token}", get(link::page))
+        .route("/link/{token}/decide", post(link::decide))
         .route("/bulk", post(bulk::confirm))
         .route("/bulk/decide", post(bulk::decide))
         .route("/history", get(history::page))

@@ -5,22 +5,22 @@ use jiff::SignedDuration;
 /// Bounded exponential backoff with jitter: the n-th wait is between half of `min × 2ⁿ` and all of it, and never over
 /// `max`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     /// The first wait.
-    pub(super) min: SignedDuration,
+    pub(crate) min: SignedDuration,
     /// The longest wait.
-    pub(super) max: SignedDuration,
+    pub(crate) max: SignedDuration,
 }
 
 impl Backoff {
     /// For calls to Step Functions that failed.
-    pub(super) const CALLS: Self = Self { min: SignedDuration::from_millis(200), max: SignedDuration::from_secs(30) };
+    pub(crate) const CALLS: Self = Self { min: SignedDuration::from_millis(200), max: SignedDuration::from_secs(30) };
     /// For a store that does not answer.
-    pub(super) const STORE: Self = Self { min: SignedDuration::from_millis(50), max: SignedDuration::from_secs(5) };
+    pub(crate) const STORE: Self = Self { min: SignedDuration::from_millis(50), max: SignedDuration::from_secs(5) };
 
     /// The wait after `tries` failed tries, of which there is at least one. `random` is in 0..1.
     #[must_use]
-    pub(super) fn wait(&self, tries: u32, random: f64) -> SignedDuration {
+    pub(crate) fn wait(&self, tries: u32, random: f64) -> SignedDuration {
         let doubled = 1_i32.checked_shl(tries.saturating_sub(1).min(20)).unwrap_or(i32::MAX);
         let whole = self.min.checked_mul(doubled).unwrap_or(self.max).min(self.max);
         whole / 2 + (whole / 2).mul_f64(random.clamp(0.0, 1.0))

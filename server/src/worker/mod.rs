@@ -2,7 +2,7 @@
 //! every part can be restarted.
 
 mod alarm;
-mod backoff;
+pub(crate) mod backoff;
 mod closed;
 mod delivery;
 mod detached;

@@ -15,7 +15,9 @@ use approve_server::{
     store::{
         Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
         Exported, HeartbeatDue, ListQuery, NextDue, Page, PendingPage, RequestKey, Revision, Standing, Store,
-        StoreError, WorkflowRecord, retention::OldEvents,
+        StoreError, WorkflowRecord,
+        messages::{Revived, Told, Unsent, UnsentQuery},
+        retention::OldEvents,
     },
 };
 use async_trait::async_trait;
@@ -357,6 +359,26 @@ impl Store for FragileStore {
 
     async fn prune(&self, ids: Vec<ApprovalId>) -> Result<u64, StoreError> {
         self.write(|store| async move { store.prune(ids).await }).await
+    }
+
+    async fn take_target(&self, target: &str) -> Result<Option<Revision>, StoreError> {
+        self.write(|store| async move { store.take_target(target).await }).await
+    }
+
+    async fn note_told(&self, target: &str, told: Told) -> Result<bool, StoreError> {
+        self.write(|store| async move { store.note_told(target, told).await }).await
+    }
+
+    async fn due_unsent(&self, target: &str, now: Timestamp, limit: usize) -> Result<Due<Unsent>, StoreError> {
+        self.read(|store| async move { store.due_unsent(target, now, limit).await }).await
+    }
+
+    async fn unsent(&self, query: UnsentQuery) -> Result<Vec<Unsent>, StoreError> {
+        self.read(|store| async move { store.unsent(query).await }).await
+    }
+
+    async fn revive_unsent(&self, which: Revived, at: Timestamp) -> Result<u64, StoreError> {
+        self.write(|store| async move { store.revive_unsent(which, at).await }).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ pub(crate) mod commands;
 pub(crate) mod due;
 pub(crate) mod lists;
 pub(crate) mod log;
+pub(crate) mod messages;
 mod model;
 pub(crate) mod random;
 pub(crate) mod record;
@@ -95,6 +96,9 @@ macro_rules! conformance {
             record pages_of_events_have_no_gaps,
             record an_export_is_of_a_range,
             record watchers_pass_over_what_changes_nothing,
+            messages a_target_is_told_what_comes_after_it,
+            messages what_was_not_sent_is_kept_until_it_is,
+            messages dead_letters_are_found_and_tried_again,
             rest pending_approvals_are_counted,
             rest any_character_is_kept,
             rest workflows_are_kept,

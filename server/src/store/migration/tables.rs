@@ -54,7 +54,7 @@ pub(in crate::store) const EVENTS: Table = Table {
 };
 
 /// All of them. The end of the log and what is no longer kept of it are written apart.
-pub(in crate::store) const ALL: [Table; 9] = [
+pub(in crate::store) const ALL: [Table; 11] = [
     Table {
         name: "approvals",
         columns: &[
@@ -130,6 +130,25 @@ pub(in crate::store) const ALL: [Table; 9] = [
             ("revoked", Int),
         ],
         source: "SELECT digest, name, grants, seal, created, created_by, expires, revoked FROM api_tokens ORDER BY digest",
+    },
+    Table {
+        name: "told",
+        columns: &[("target", Kept), ("revision", Int), ("server", Int)],
+        source: "SELECT target, revision, 0 FROM told ORDER BY target",
+    },
+    Table {
+        name: "unsent",
+        columns: &[
+            ("id", Text),
+            ("target", Kept),
+            ("approval", Text),
+            ("notice", Text),
+            ("attempts", Int),
+            ("error", Kept),
+            ("created", Int),
+            ("due", Int),
+        ],
+        source: "SELECT id, target, approval, notice, attempts, error, created, due FROM unsent ORDER BY id",
     },
 ];
 

@@ -6,10 +6,11 @@ use super::connection::failed;
 use crate::store::StoreError;
 
 /// Each brings the schema from the version of its place to the next.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002_migration.sql"),
     include_str!("schema/0003_search.sql"),
+    include_str!("schema/0004_messages.sql"),
 ];
 /// The advisory lock of whoever migrates: "approve" as a number.
 const LOCK: i64 = 0x61_7070_726f_7665;

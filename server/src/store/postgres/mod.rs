@@ -15,6 +15,7 @@ mod link;
 mod list;
 mod load;
 mod log;
+mod messages;
 mod migrate;
 pub(super) mod names;
 mod own;
@@ -59,7 +60,12 @@ use self::{
 use super::{
     Admission, Admitted, ApiTokenRecord, Changes, DeliveryTry, Due, EventPage, EventQuery, Executed, ExportRange,
     Exported, HeartbeatDue, ListQuery, NextDue, Page, PendingPage, RequestKey, Revision, Standing, Store, StoreError,
-    WorkflowRecord, job::Ask, retention::OldEvents, search::Settled, transaction::Transaction,
+    WorkflowRecord,
+    job::Ask,
+    messages::{Revived, Told, Unsent, UnsentQuery},
+    retention::OldEvents,
+    search::Settled,
+    transaction::Transaction,
 };
 use crate::{
     approval::{Approval, ApprovalId, Command, Origin},
@@ -413,6 +419,26 @@ impl Store for PostgresStore {
 
     async fn prune(&self, ids: Vec<ApprovalId>) -> Result<u64, StoreError> {
         retention::prune(&self.readers, &ids).await
+    }
+
+    async fn take_target(&self, target: &str) -> Result<Option<Revision>, StoreError> {
+        messages::take(&self.readers, self.number(), target).await
+    }
+
+    async fn note_told(&self, target: &str, told: Told) -> Result<bool, StoreError> {
+        messages::note(&self.readers, self.number(), target, &told).await
+    }
+
+    async fn due_unsent(&self, target: &str, now: Timestamp, limit: usize) -> Result<Due<Unsent>, StoreError> {
+        messages::due(&self.readers, target, now, limit).await
+    }
+
+    async fn unsent(&self, query: UnsentQuery) -> Result<Vec<Unsent>, StoreError> {
+        messages::list(&self.readers, &query).await
+    }
+
+    async fn revive_unsent(&self, which: Revived, at: Timestamp) -> Result<u64, StoreError> {
+        messages::revive(&self.readers, &which, at).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

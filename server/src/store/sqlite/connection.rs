@@ -18,10 +18,11 @@ pub(super) const LOCK: &str = "approve.lock";
 pub(super) const MOVED: &str = "approve.moved";
 
 /// Each brings the schema from the version of its place to the next.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002_api_tokens.sql"),
     include_str!("schema/0003_search.sql"),
+    include_str!("schema/0004_messages.sql"),
 ];
 
 /// How long a connection waits for another one: the writer's checkpoints and closings, which are short.

@@ -8,6 +8,7 @@ pub(super) mod dump;
 mod events;
 mod list;
 mod log;
+mod messages;
 mod probe;
 mod read;
 mod readers;
@@ -44,6 +45,7 @@ use super::{
     Exported, HeartbeatDue, ListQuery, NextDue, Page, PendingPage, RequestKey, Revision, Standing, Store, StoreError,
     WorkflowRecord,
     job::{Ask, Removing},
+    messages::{Revived, Told, Unsent, UnsentQuery},
     retention::OldEvents,
     search::Settled,
     tail::Tail,
@@ -352,6 +354,43 @@ impl Store for SqliteStore {
         let (job, answer) = Ask::new(prune);
         self.send(Box::new(Removing(job))).await?;
         answer.await.map_err(|_| unavailable(WriterGone))?
+    }
+
+    async fn take_target(&self, target: &str) -> Result<Option<Revision>, StoreError> {
+        let target = target.to_owned();
+        let known = target.clone();
+        let place = self.readers.read(move |connection| messages::place(connection, &known)).await?;
+        if place.is_some() {
+            return Ok(place);
+        }
+        let take = move |transaction: &mut Transaction<'_, SqliteTables>| {
+            messages::take(&transaction.tables.connection, &target, transaction.head.revision)
+        };
+        self.write(take).await.map(Some)
+    }
+
+    async fn note_told(&self, target: &str, told: Told) -> Result<bool, StoreError> {
+        let target = target.to_owned();
+        let note = move |transaction: &mut Transaction<'_, SqliteTables>| {
+            messages::note(&transaction.tables.connection, &target, &told)
+        };
+        self.write(note).await.map(|()| true)
+    }
+
+    async fn due_unsent(&self, target: &str, now: Timestamp, limit: usize) -> Result<Due<Unsent>, StoreError> {
+        let target = target.to_owned();
+        self.readers.read(move |connection| messages::due(connection, &target, now, limit)).await
+    }
+
+    async fn unsent(&self, query: UnsentQuery) -> Result<Vec<Unsent>, StoreError> {
+        self.readers.read(move |connection| messages::list(connection, &query)).await
+    }
+
+    async fn revive_unsent(&self, which: Revived, at: Timestamp) -> Result<u64, StoreError> {
+        let revive = move |transaction: &mut Transaction<'_, SqliteTables>| {
+            messages::revive(&transaction.tables.connection, &which, at)
+        };
+        self.write(revive).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use tokio_postgres::NoTls;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{Address, Options, PostgresStore, events, list, log, read};
+use super::{Address, Options, PostgresStore, events, list, log, messages, read};
 use crate::store::{
     SharedStore, StoreError,
     conformance::{Bed, conformance},
@@ -145,7 +145,8 @@ async fn no_statement_looks_at_every_row() {
     let client = database.client().await;
     // A few rows are read one after the other, whatever index there is: with this only what no index helps is.
     client.batch_execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await.unwrap();
-    let single = read::STATEMENTS.into_iter().chain(log::STATEMENTS).chain(events::STATEMENTS).chain([log::SNAPSHOT]);
+    let single = read::STATEMENTS.into_iter().chain(log::STATEMENTS).chain(events::STATEMENTS);
+    let single = single.chain(messages::STATEMENTS).chain([log::SNAPSHOT]);
     for sql in single.chain(list::STATEMENTS.into_iter().flatten()) {
         for step in plan(&client, sql).await {
             // One row, or a few of servers and slots.
