@@ -25,6 +25,7 @@ pub mod oidc;
 pub mod postgres;
 pub mod process;
 pub mod provider;
+pub mod receiver;
 pub mod record;
 pub mod scenarios;
 pub mod secure;

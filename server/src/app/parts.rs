@@ -199,7 +199,8 @@ impl Parts {
             hub.spawn(Retention { store, clock, settings, metrics }.run(hub_stop.clone()));
         }
         let limits = Arc::new(CallLimits::new(&config.limits));
-        let pages = self.inbox(config, address, operations, links, Arc::clone(&limits), &closing, (&hub, &hub_stop))?;
+        let pages =
+            self.inbox(config, address, (operations, links), Arc::clone(&limits), &closing, (&hub, &hub_stop))?;
         let gate = Gate::new(
             GateParts {
                 authenticator: Arc::clone(&self.authenticator),

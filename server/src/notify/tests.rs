@@ -244,7 +244,8 @@ async fn a_target_that_stalls_holds_up_no_other() {
 async fn a_message_that_fails_holds_up_no_other() {
     let mut rig = Rig::new();
     let receiver = Receiver::start().await;
-    rig.start(vec![hook("ops", &receiver)]).await;
+    let target = hook("ops", &receiver);
+    rig.start(vec![TargetSettings { give_up_after: SignedDuration::from_mins(5), ..target }]).await;
     let poison = rig.ask().await;
     receiver.wait_for(1).await;
     receiver.answer_about(poison.id.as_str(), Answer::Status(500));

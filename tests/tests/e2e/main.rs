@@ -25,6 +25,7 @@ mod logs;
 mod main_job;
 mod metrics;
 mod migrate;
+mod notifications;
 mod own_request;
 mod people;
 mod permissions;
