@@ -130,7 +130,7 @@ export async function until(what, ask) {
 
 /** A browser; each person in it has a context of their own. */
 export async function browser() {
-  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+  const executablePath = process.env.CHROMIUM ?? (await run("which", ["chromium"])).stdout.trim();
   return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 }
 

@@ -24,7 +24,6 @@ pub mod microburst;
 pub mod oidc;
 pub mod postgres;
 pub mod process;
-pub mod provider;
 pub mod receiver;
 pub mod record;
 pub mod scenarios;

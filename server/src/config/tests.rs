@@ -188,3 +188,39 @@ fn the_effective_config_says_where_everything_comes_from_and_no_secret() {
         "{shown}"
     );
 }
+
+const OIDC: &str =
+    "[web]\npublic_url = \"https://approve.example.com\"\n[web.oidc]\nissuer = \"https://a\"\nclient_id = \"web\"\n";
+
+#[test]
+fn an_inbox_is_for_people_who_show_who_they_are() {
+    let signed_in = load(&[JWT, ROLE, OIDC].concat()).unwrap().web.unwrap();
+    assert_eq!(signed_in.url().unwrap().unwrap().to_string(), "https://approve.example.com");
+    assert_eq!(load("").unwrap().web, None);
+    // On loopback callers are believed, and so is whoever picks a name.
+    assert!(load("[web]\n").unwrap().web.unwrap().oidc.is_none());
+    assert!(refusal(&["[web]\npublic_url = \"https://approve.example.com\"\n"]).starts_with("web.public_url:"));
+    assert!(refusal(&[JWT, ROLE, "[web]\n"]).starts_with("web.oidc:"));
+    let other = OIDC.replace("https://a\"", "https://b\"");
+    assert!(refusal(&[JWT, ROLE, &other]).starts_with("web.oidc.issuer:"));
+    let insecure = OIDC.replace("https://approve", "http://approve");
+    assert!(refusal(&[JWT, ROLE, &insecure]).starts_with("web.public_url:"));
+    assert!(refusal(&["[web]\nsession_minutes = 0\n"]).starts_with("web.session_minutes:"));
+    assert!(refusal(&["store = \"postgres://a@localhost/b\"\n[web]\n"]).starts_with("web.session_key_file:"));
+    assert!(refusal(&["[web]\npublic_uri = 1\n"]).contains("\"web.public_url\""));
+}
+
+#[test]
+fn keys_of_sessions_are_long_and_files_are_told_by_their_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("session.key");
+    std::fs::write(&file, "short").unwrap();
+    let web = Web { session_key_file: Some(file.clone()), ..Web::default() };
+    assert!(web.session_key().unwrap_err().to_string().contains("at least 32 bytes"));
+    std::fs::write(&file, "0123456789abcdef0123456789abcdef").unwrap();
+    assert_eq!(web.session_key().unwrap().unwrap().len(), 32);
+    let config = folder.path().join("approve.toml");
+    std::fs::write(&config, format!("[web]\nsession_key_file = {file:?}\n")).unwrap();
+    let effective = Config::effective(Some(&config), &Overrides::default()).unwrap();
+    assert!(effective.contains("web.session_key_file = ") && !effective.contains("0123456789abcdef"), "{effective}");
+}

@@ -118,7 +118,7 @@ pub(super) async fn again(
     let none = BTreeMap::new();
     let (status, error, errors) = match why {
         Undecided::Form(errors) => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "Something is missing; see below.".to_owned(), errors)
+            (StatusCode::UNPROCESSABLE_ENTITY, "Some of it needs another look; see below.".to_owned(), errors)
         }
         Undecided::NoChoice => (StatusCode::UNPROCESSABLE_ENTITY, "Choose what to decide.".to_owned(), none),
         Undecided::Failed(error) => {

@@ -36,14 +36,14 @@ pub(super) async fn page(State(web): State<Arc<Web>>, mut visitor: Visitor, fiel
     let search = Search::read(&web, &visitor, &fields);
     let after = fields.get("after");
     let query = list::query(search.filter(&visitor, false), search.finished(), Order::NewestFirst, after, PAGE);
-    let (found, next) = match list::collect(&web, query).await {
+    let now = web.operations.clock.now();
+    let (rows, next) = match list::collect(&web, query, |approval| Row::new(approval, now)).await {
         Ok(found) => found,
         Err(error) => return Problem::from(error).page(Some(&visitor)),
     };
-    let now = web.operations.clock.now();
     let page = HistoryPage {
         shell: Shell::new("History", "history", Some(&visitor)),
-        rows: found.iter().map(|approval| Row::new(approval, now)).collect(),
+        rows,
         next: next.map(|id| format!("/history?{}", search.query(&[("after", id.as_str())]))),
         first: after.is_empty(),
         search,

@@ -15,7 +15,7 @@ use super::{
     view::Row,
 };
 use crate::{
-    approval::{Priority, Status},
+    approval::{Approval, Status},
     auth::{Permission, Slot},
     operations::OperationError,
     store::Order,
@@ -58,16 +58,17 @@ async fn try_page(web: &Web, mut visitor: Visitor, fields: &Fields) -> Result<Re
     let after = fields.get("after");
     let filter = search.filter(&visitor, !search.all);
     let query = list::query(filter, vec![Status::Pending], Order::OldestFirst, after, PAGE);
-    let (mut found, next) = match list::collect(web, query).await {
+    let now = web.operations.clock.now();
+    let kept = |approval: &Approval| {
+        // Most urgent first, then what ends first. Over several pages that holds for each.
+        let priority = std::cmp::Reverse(approval.request.priority);
+        ((priority, approval.expires.is_none(), approval.expires, approval.id.clone()), Row::new(approval, now))
+    };
+    let (mut found, next) = match list::collect(web, query, kept).await {
         Ok(found) => found,
         Err(error) => return Err((error.into(), visitor)),
     };
-    // Most urgent first, then what ends first. Over several pages that holds for each.
-    found.sort_by_key(|approval| {
-        let priority = std::cmp::Reverse::<Priority>(approval.request.priority);
-        (priority, approval.expires.is_none(), approval.expires, approval.id.clone())
-    });
-    let now = web.operations.clock.now();
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
     let next_id = next.as_ref().map_or("", |id| id.as_str());
     let page = InboxPage {
         shell: Shell::new(
@@ -75,7 +76,7 @@ async fn try_page(web: &Web, mut visitor: Visitor, fields: &Fields) -> Result<Re
             if search.all { "all" } else { "inbox" },
             Some(&visitor),
         ),
-        rows: found.iter().map(|approval| Row::new(approval, now)).collect(),
+        rows: found.into_iter().map(|(_, row)| row).collect(),
         more: next.is_some(),
         next: format!("/?{}", search.query(&[("after", next_id)])),
         first: after.is_empty(),

@@ -1,7 +1,5 @@
 //! Lists of approvals: which, and a page of them.
 
-use std::sync::Arc;
-
 use form_urlencoded::Serializer;
 
 use super::{Web, fields::Fields, session::Visitor};
@@ -135,17 +133,18 @@ impl Search {
     }
 }
 
-/// A page of a list: what there is, and where it goes on.
-pub(super) async fn collect(
+/// A page of a list: what `keep` makes of what there is, so that no long input is held on to; and where it goes on.
+pub(super) async fn collect<T>(
     web: &Web,
     mut query: ListQuery,
-) -> Result<(Vec<Arc<Approval>>, Option<ApprovalId>), StoreError> {
+    mut keep: impl FnMut(&Approval) -> T,
+) -> Result<(Vec<T>, Option<ApprovalId>), StoreError> {
     let mut found = Vec::new();
     let most = query.limit;
     for _ in 0..MAX_PIECES {
         query.limit = most - found.len();
         let page = web.operations.store.list(query.clone()).await?;
-        found.extend(page.approvals);
+        found.extend(page.approvals.iter().map(|approval| keep(approval)));
         query.after = page.next;
         if query.after.is_none() || found.len() >= most {
             break;

@@ -2,21 +2,27 @@
 
 use std::fs;
 
-use approve_client::proto::ApprovalStatus;
+use approve_client::{Client, Config, Credentials, proto::ApprovalStatus};
 use approve_tests::{
     LocalAws, Server,
     approvals::ask,
     browser::{Browser, encode},
-    provider::{CLIENT_ID, CLIENT_SECRET, Provider},
+    issuer::AUDIENCE,
+    oidc::OidcProvider,
     server::write_config,
     workflows::{ASK, apply, ask_input, of_group, spec, with_rule},
 };
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 /// Where people think the inbox is: a proxy would be there.
 const PUBLIC: &str = "https://approve.example.com";
+/// Where they are sent back to.
+const CALLBACK: &str = "/sign-in/callback";
+/// What the provider knows the server by, and what it is shown.
+const CLIENT_ID: &str = "approve-web";
+const CLIENT_SECRET: &str = "s3cret/with:marks+and space";
 
 const ROLES: &str = r#"
 [[role]]
@@ -33,40 +39,34 @@ permissions = ["view", "decide", "start", "provision", "operate", "audit"]
 
 struct Signed {
     server: Server,
-    provider: Provider,
+    provider: OidcProvider,
     _aws: LocalAws,
 }
 
 impl Signed {
     async fn start() -> Self {
-        let (provider, aws, folder) = (Provider::start().await, LocalAws::start().await, TempDir::new().unwrap());
+        let (provider, aws, folder) = (OidcProvider::start().await, LocalAws::start().await, TempDir::new().unwrap());
         let secret = folder.path().join("client.secret");
         fs::write(&secret, format!("{CLIENT_SECRET}\n")).unwrap();
-        let (aws_url, url) = (aws.url(), provider.url());
+        provider.set_secret(CLIENT_ID, CLIENT_SECRET);
+        provider.allow_redirect(&format!("{PUBLIC}{CALLBACK}"));
+        let (aws_url, issuer) = (aws.url(), provider.issuer());
         let config = format!(
             r#"
 [aws]
 region = "us-east-1"
 endpoint = "{aws_url}"
 
-[auth]
-api_tokens = true
-
-[[auth.jwt]]
-issuer = "{url}"
-audience = "approve"
-jwks_url = "{url}/keys"
-algorithms = ["ES256"]
-leeway_seconds = 0
-
+{jwt}
 [web]
 public_url = "{PUBLIC}"
 
 [web.oidc]
-issuer = "{url}"
+issuer = "{issuer}"
 client_id = "{CLIENT_ID}"
 client_secret_file = {secret:?}
-{ROLES}"#
+{ROLES}"#,
+            jwt = provider.jwt_table(AUDIENCE)
         );
         write_config(folder.path(), &config);
         Self { server: Server::serve_folder(folder, &[]).await, provider, _aws: aws }
@@ -76,7 +76,13 @@ client_secret_file = {secret:?}
         Browser::at(self.server.url(), PUBLIC)
     }
 
-    /// A browser that was sent to the provider, and what with.
+    async fn client(&self, name: &str, groups: &[&str]) -> Client {
+        let token = self.provider.access_token(name, groups);
+        let config = Config::new(self.server.url()).credentials(Credentials::bearer(token));
+        Client::connect(config).await.unwrap()
+    }
+
+    /// A browser that was sent to the provider, and where to.
     async fn sent(&self) -> (Browser, String) {
         let mut browser = self.browser();
         let page = browser.get("/history?text=a").await;
@@ -86,11 +92,18 @@ client_secret_file = {secret:?}
         (browser, location)
     }
 
+    /// Where somebody is sent back to who signs in at the provider.
+    async fn back(&self, location: &str, name: &str, groups: &str) -> String {
+        let (issuer, path) = location.split_at(self.provider.issuer().len());
+        assert_eq!(issuer, self.provider.issuer());
+        let answer = Browser::new(issuer).get(&format!("{path}&{}", encode(&[("as", name), ("groups", groups)]))).await;
+        answer.location().strip_prefix(PUBLIC).unwrap().to_owned()
+    }
+
     /// A browser in which somebody signed in.
-    async fn signed_in(&self, name: &str, groups: &[&str]) -> Browser {
+    async fn signed_in(&self, name: &str, groups: &str) -> Browser {
         let (mut browser, location) = self.sent().await;
-        let (code, state) = self.provider.sign_in(&location, name, groups, |_| {});
-        let page = browser.get(&format!("/sign-in/callback?{}", encode(&[("code", &code), ("state", &state)]))).await;
+        let page = browser.get(&self.back(&location, name, groups).await).await;
         assert_eq!(page.location(), "/history?text=a");
         for cookie in page.headers.get_all("set-cookie") {
             let cookie = cookie.to_str().unwrap();
@@ -103,23 +116,22 @@ client_secret_file = {secret:?}
     }
 }
 
+/// One of the fields of a query.
+fn field<'a>(url: &'a str, name: &str) -> &'a str {
+    let query = url.split_once('?').unwrap().1;
+    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(known, _)| *known == name).unwrap().1
+}
+
 #[tokio::test]
 async fn whoever_signs_in_sees_and_decides_what_their_groups_may() {
     let signed = Signed::start().await;
-    let bearer = |groups: &[&str]| {
-        let now = jiff::Timestamp::now().as_second();
-        json!({"iss": signed.provider.url(), "aud": "approve", "sub": "root", "groups": groups, "exp": now + 600})
-    };
-    let token = signed.provider.token(&bearer(&["admins"]));
-    let config =
-        approve_client::Config::new(signed.server.url()).credentials(approve_client::Credentials::bearer(token));
-    let admin = approve_client::Client::connect(config).await.unwrap();
+    let admin = signed.client("root", &["admins"]).await;
     apply(&admin, with_rule(spec("pay", ASK), of_group("finance", 1))).await;
     apply(&admin, spec("ship", ASK)).await;
     let (_, pay) = ask(&admin, "pay", &ask_input("Pay invoice 4711", "user:req")).await;
     let (_, ship) = ask(&admin, "ship", &ask_input("Ship it", "user:req")).await;
 
-    let mut ana = signed.signed_in("ana", &["finance"]).await;
+    let mut ana = signed.signed_in("ana", "finance").await;
     let inbox = ana.get("/").await;
     assert!(inbox.text.contains("Pay invoice 4711") && inbox.text.contains(">ana<"), "{}", inbox.text);
     assert!(!inbox.text.contains("Ship it"));
@@ -136,7 +148,7 @@ async fn whoever_signs_in_sees_and_decides_what_their_groups_may() {
     assert_eq!(refused.status, StatusCode::NOT_FOUND);
     assert_eq!(admin.get(&ship.id).await.unwrap().votes.len(), 0);
     // Whoever sees it and is not an approver decides nothing, either.
-    let mut root = signed.signed_in("root", &["admins"]).await;
+    let mut root = signed.signed_in("root", "admins").await;
     let page = root.get(&format!("/approvals/{}", pay.id)).await;
     assert!(page.text.contains("Its rule does not let you decide."), "{}", page.text);
     let csrf_of_root = root.get("/").await.hidden("csrf");
@@ -155,36 +167,42 @@ async fn whoever_signs_in_sees_and_decides_what_their_groups_may() {
 #[tokio::test]
 async fn a_sign_in_is_of_the_browser_that_began_it_and_of_its_token() {
     let signed = Signed::start().await;
-    let back = |code: &str, state: &str| format!("/sign-in/callback?{}", encode(&[("code", code), ("state", state)]));
-    // Another browser than the one that was sent.
-    let (mut own, location) = signed.sent().await;
-    let (code, state) = signed.provider.sign_in(&location, "ana", &[], |_| {});
-    let mut other = signed.browser();
-    let refused = other.get(&back(&code, &state)).await;
-    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text);
-    // The answer to another sign-in.
-    let (mut second, location) = signed.sent().await;
-    assert_eq!(second.get(&back(&code, &state)).await.status, StatusCode::FORBIDDEN);
-    // A code of another sign-in: its challenge is another, and so is its nonce.
-    let (_, own_state) = signed.provider.sign_in(&location, "eve", &[], |_| {});
-    assert_eq!(second.get(&back(&code, &own_state)).await.status, StatusCode::FORBIDDEN);
-    assert!(own.get(&back("made-up", &state)).await.status == StatusCode::FORBIDDEN);
-    // Tokens that are not for this sign-in, or this server.
-    type Change = fn(&mut Value);
-    let changes: [(&str, Change); 5] = [
-        ("nonce", |claims| claims["nonce"] = json!("another")),
-        ("audience", |claims| claims["aud"] = json!("payroll")),
-        ("issuer", |claims| claims["iss"] = json!("https://evil.example.com")),
-        ("expired", |claims| claims["exp"] = json!(1)),
-        ("party", |claims| claims["azp"] = json!("another-client")),
-    ];
-    for (what, change) in changes {
-        let (mut browser, location) = signed.sent().await;
-        let (code, state) = signed.provider.sign_in(&location, "ana", &["admins"], change);
-        let refused = browser.get(&back(&code, &state)).await;
+    let forbidden = async |browser: &mut Browser, path: &str, what: &str| {
+        let refused = browser.get(path).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{what}: {}", refused.text);
         assert_eq!(browser.get("/").await.status, StatusCode::SEE_OTHER, "{what}");
+    };
+    let (mut own, location) = signed.sent().await;
+    for (name, expected) in [("response_type", "code"), ("client_id", CLIENT_ID), ("code_challenge_method", "S256")] {
+        assert_eq!(field(&location, name), expected);
     }
+    let back = signed.back(&location, "ana", "admins").await;
+    forbidden(&mut signed.browser(), &back, "a browser that began none").await;
+    let (mut second, of_second) = signed.sent().await;
+    forbidden(&mut second, &back, "the answer to another's").await;
+    // Another's code: its challenge is another.
+    let mixed = format!("{CALLBACK}?code={}&state={}", field(&back, "code"), field(&of_second, "state"));
+    forbidden(&mut second, &mixed, "another's code").await;
+    forbidden(&mut own, &back, "a code that was tried before").await;
+    // Tokens that are not for this sign-in, or this server.
+    for (name, value) in [
+        ("nonce", json!("another")),
+        ("aud", json!("payroll")),
+        ("iss", json!("https://evil.example.com")),
+        ("exp", json!(1)),
+        ("azp", json!("another-client")),
+        ("sub", json!("system:expiry")),
+    ] {
+        let (mut browser, location) = signed.sent().await;
+        let back = signed.back(&location, "ana", "admins").await;
+        signed.provider.set_claims(&[(name, value)]);
+        forbidden(&mut browser, &back, name).await;
+        signed.provider.set_claims(&[]);
+    }
+    let (mut browser, location) = signed.sent().await;
+    signed.provider.set_away(true);
+    let away = browser.get(&format!("{CALLBACK}?code=x&state={}", field(&location, "state"))).await;
+    assert_eq!(away.status, StatusCode::BAD_GATEWAY, "{}", away.text);
 }
 
 #[tokio::test]
@@ -204,7 +222,7 @@ async fn nobody_gets_in_without_signing_in() {
     let posted = browser.post("/bulk", &[("choice", "approve")]).await;
     assert_eq!(posted.status, StatusCode::UNAUTHORIZED, "{}", posted.text);
     // Who signs out is out, and so is everybody whose session was sealed with another key.
-    let mut ana = signed.signed_in("ana", &["finance"]).await;
+    let mut ana = signed.signed_in("ana", "finance").await;
     let mut stays = ana.clone();
     let csrf = ana.get("/").await.hidden("csrf");
     assert_eq!(ana.post("/sign-out", &[("csrf", &csrf)]).await.location(), "/sign-in");
