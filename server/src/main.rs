@@ -1,5 +1,7 @@
 //! `approve-server`: arguments in, exit code out.
 
+mod manual;
+
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use approve_server::{
@@ -12,7 +14,7 @@ use approve_server::{
     provision::permissions::{self, Patterns, Place, Purpose},
     telemetry,
 };
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use mimalloc::MiMalloc;
 
 /// Approvals are made of many small strings, allocated in one thread and freed in another.
@@ -117,6 +119,17 @@ enum Command {
     Token(TokenCommand),
     /// Print the IAM policy that the server's own credentials need, and no more
     IamPolicy(PolicyArguments),
+    /// Print completions for a shell, to be sourced or installed
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write one for each command into a folder
+    Man {
+        /// The folder; made if there is none
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
     /// Serve the embedded Step Functions and IAM alone, for development and tests
     LocalAws {
         /// On 127.0.0.1; 0 takes a free one
@@ -313,6 +326,12 @@ async fn run(command: Command) -> Result<(), AppError> {
             println!("{}", arguments.policy());
             Ok(())
         }
+        Command::Completions { shell } => {
+            manual::completions(Arguments::command(), shell).map_err(unwritten("cannot print completions"))
+        }
+        Command::Man { out } => {
+            manual::man(Arguments::command(), out.as_deref()).map_err(unwritten("cannot write man pages"))
+        }
         Command::LocalAws { port, long_poll_seconds, data_file, ready_file, log } => {
             log.init()?;
             let options = sfn_local::Options {
@@ -324,6 +343,10 @@ async fn run(command: Command) -> Result<(), AppError> {
             app::local_aws(options, ready_file.as_deref()).await
         }
     }
+}
+
+fn unwritten(what: &'static str) -> impl FnOnce(std::io::Error) -> AppError {
+    move |error| AppError::System { what, source: error.into() }
 }
 
 fn read_grant(permissions: &[String], workflows: Vec<String>, labels: &[String]) -> Result<Grant, TokenError> {

@@ -185,6 +185,12 @@ pub(crate) enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+    /// Print the man page, or write one for each command into a folder.
+    Man {
+        /// The folder; made if there is none.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
 }
 
 fn after_help() -> String {

@@ -14,6 +14,7 @@ mod explain;
 mod form;
 mod list;
 mod login;
+mod man;
 mod prompt;
 mod show;
 mod start;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
     match &cli.command {
         // These work whatever the settings are.
         Command::Completions { shell } => return completions::run(&Out::new(), *shell),
+        Command::Man { out } => return man::run(&Out::new(), out.as_deref()),
         Command::Doctor => return doctor::run(&cli.global).await,
         _ => {}
     }
@@ -66,7 +68,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Login(args) => login::login(&context, args).await,
         Command::Logout => login::logout(&context).await,
         Command::Config => config::run(&context),
-        Command::Completions { .. } | Command::Doctor => Ok(Exit::Ok),
+        Command::Completions { .. } | Command::Man { .. } | Command::Doctor => Ok(Exit::Ok),
     }
 }
 

@@ -187,6 +187,7 @@ fn help_lists_every_command_and_exit_code() {
         "token",
         "whoami",
         "completions",
+        "man",
         "130",
         "NO_COLOR",
     ] {

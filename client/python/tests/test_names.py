@@ -24,7 +24,7 @@ def test_what_is_generated_is_as_the_generator_makes_it(tmp_path: Path) -> None:
     assert len(made) == 17
     assert made == sorted(file.name for file in committed.iterdir() if file.is_file())
     _, differing, missing = filecmp.cmpfiles(tmp_path, committed, made, shallow=False)
-    assert (differing, missing) == ([], [])
+    assert (differing, missing) == ([], []), "run tests/sdks/generate"
 
 
 def test_every_reason_that_the_api_names_is_known() -> None:

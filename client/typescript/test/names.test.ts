@@ -21,7 +21,7 @@ suite("names", () => {
     const made = mkdtempSync(join(tmpdir(), "approve-gen-"));
     execFileSync(join(PACKAGE, "generate"), [made], { stdio: "inherit" });
     assert.equal(files(made).size, 5);
-    assert.deepEqual(files(made), files(join(PACKAGE, "src", "gen")));
+    assert.deepEqual(files(made), files(join(PACKAGE, "src", "gen")), "run tests/sdks/generate");
     rmSync(made, { recursive: true });
   });
 

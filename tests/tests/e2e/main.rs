@@ -23,6 +23,7 @@ mod limits;
 mod localstack;
 mod logs;
 mod main_job;
+mod manual;
 mod metrics;
 mod migrate;
 mod notifications;
