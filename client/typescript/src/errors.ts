@@ -114,6 +114,10 @@ export function fromCall(thrown: unknown, deadlineMs: number): ApproveError {
   }
   const error = ConnectError.from(thrown);
   const cause = { cause: thrown };
+  if (error.code === Code.DeadlineExceeded) {
+    // Whoever noticed.
+    return new DeadlinePassed(deadlineMs, cause);
+  }
   const [info] = error.findDetails(ErrorInfoSchema);
   const [bad] = error.findDetails(BadRequestSchema);
   const [retry] = error.findDetails(RetryInfoSchema);
@@ -133,8 +137,6 @@ export function fromCall(thrown: unknown, deadlineMs: number): ApproveError {
   }
   // The server's own errors have details. Without, it is a word of the transport's, or of somebody in between.
   switch (error.code) {
-    case Code.DeadlineExceeded:
-      return new DeadlinePassed(deadlineMs, cause);
     case Code.Unavailable:
     case Code.Unknown:
       return new ConnectionLost(error.rawMessage, cause);

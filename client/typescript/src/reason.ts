@@ -20,6 +20,8 @@ export const Reason = {
   SHUTTING_DOWN: "SHUTTING_DOWN",
   /** A defect of the server. */
   INTERNAL: "INTERNAL",
+  /** The deadline passed. Whether the call had an effect is not known. Thrown as `DeadlinePassed`. */
+  DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
   /** A field is malformed; see `Refused.fieldViolations`. */
   INVALID_FIELD: "INVALID_FIELD",
   /** A resume token is not of this server's making, or of another filter. */

@@ -129,7 +129,7 @@ suite("calls", () => {
 
   test("a passed deadline is one whoever noticed", async () => {
     const played = new Played();
-    played.failures = [fails(Code.DeadlineExceeded)];
+    played.failures = [fails(Code.DeadlineExceeded, info("DEADLINE_EXCEEDED"))];
     await assert.rejects(new Client(played.transport).decide(approve("apr_1")), DeadlinePassed);
   });
 

@@ -138,15 +138,15 @@ def from_rpc(error: grpc.RpcError, deadline: float) -> Error:
     # Both kinds of client raise errors that are calls, too.
     code = error.code() if isinstance(error, grpc.Call | grpc.aio.AioRpcError) else grpc.StatusCode.UNKNOWN
     message = (error.details() if isinstance(error, grpc.Call | grpc.aio.AioRpcError) else None) or ""
+    if code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+        # Whoever noticed. The latter is what comes of a server that did so first: nobody here has cancelled.
+        return DeadlinePassed(deadline)
     details = _details(error)
     if details is not None:
         return _refused(code, message, details)
     # The server's own errors have details. Without, it is a word of the transport's, or of somebody in between.
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN):
         return ConnectionLost(message or "lost the connection to the server")
-    if code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
-        # The latter is what a server says that noticed first: nobody here has cancelled.
-        return DeadlinePassed(deadline)
     return Refused(code, message)
 
 

@@ -28,6 +28,8 @@ class Reason(StrEnum):
     """The server is draining."""
     INTERNAL = "INTERNAL"
     """A defect of the server."""
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    """The deadline passed. Whether the call had an effect is not known. Raised as ``DeadlinePassed``."""
     INVALID_FIELD = "INVALID_FIELD"
     """A field is malformed; see ``Refused.field_violations``."""
     RESUME_TOKEN_INVALID = "RESUME_TOKEN_INVALID"

@@ -12,6 +12,7 @@ google.rpc.RetryInfo. All calls may also fail with:
   UNAVAILABLE        IDENTITY_UNAVAILABLE  the keys of the caller's issuer can't be read now; may be retried
   UNAVAILABLE        STORE_UNAVAILABLE  the store did not answer; nothing was changed; may be retried
   UNAVAILABLE        SHUTTING_DOWN      the server is draining; retry on another connection
+  DEADLINE_EXCEEDED  DEADLINE_EXCEEDED  the call's deadline passed; what was asked for may have been done
   INTERNAL           INTERNAL           a defect of the server
 """
 
@@ -1055,7 +1056,10 @@ class ApprovalFilter(_message.Message):
     self-approval, and those that the caller has voted on).
     """
     text: _builtins.str
-    """Whose title, description, requester or id holds this text, case-insensitively (ASCII). At most 256 bytes."""
+    """Whose title, description, requester or id holds this text, case-insensitively (ASCII). At most 256 bytes. Three
+    characters or more (with PostgreSQL: letters or digits in a row) are found by an index; what is shorter is looked for
+    in one approval after the other, so that pages may be short, or empty, although more follow.
+    """
     execution_arn: _builtins.str
     """Of this execution: its ARN."""
     @_builtins.property

@@ -12,6 +12,7 @@ google.rpc.RetryInfo. All calls may also fail with:
   UNAVAILABLE        IDENTITY_UNAVAILABLE  the keys of the caller's issuer can't be read now; may be retried
   UNAVAILABLE        STORE_UNAVAILABLE  the store did not answer; nothing was changed; may be retried
   UNAVAILABLE        SHUTTING_DOWN      the server is draining; retry on another connection
+  DEADLINE_EXCEEDED  DEADLINE_EXCEEDED  the call's deadline passed; what was asked for may have been done
   INTERNAL           INTERNAL           a defect of the server
 """
 

@@ -15,7 +15,7 @@ Types of events, of approvals: requested, invalid, voted, withdrawn, claimed, re
 reminded, escalated, approved, rejected, expired, canceled, task_bound, task_detached, delivered, undeliverable; attempts
 that were refused: refused, and refused_again, which counts those of a caller within a minute that have no record of
 their own (each has one that is unlike the others, up to 20); and workflow_applied, workflow_destroyed,
-execution_started, token_created, token_revoked, server_started, server_stopped. There may be more.
+execution_started, token_created, token_revoked, server_started, roles_changed, server_stopped. There may be more.
 """
 
 from approve_client.v1 import audit_pb2 as _audit_pb2
