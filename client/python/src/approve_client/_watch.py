@@ -12,7 +12,7 @@ from typing import Protocol
 
 import grpc
 
-from ._errors import DeadlinePassed, Error, from_rpc
+from ._errors import Error, from_rpc
 from ._events import WatchEvent
 from ._session import Fail, Reopen, Session, Wait, ended
 from .v1 import approvals_pb2 as v1
@@ -122,13 +122,11 @@ class WatchStream(Iterator[WatchEvent]):
     def _read(self, call: Responses) -> v1.StreamPendingApprovalsResponse:
         if self._watchdog is None:
             self._watchdog = _Watchdog(self._silence)
-        with self._watchdog.over(call) as fired:
-            try:
-                return next(call)
-            except grpc.RpcError:
-                if fired():
-                    raise DeadlinePassed(self._silence) from None
-                raise
+        self._watchdog.begin(call)
+        try:
+            return next(call)
+        finally:
+            self._watchdog.end()
 
     def _lost(self, cause: Error) -> None:
         self._call = None
@@ -155,14 +153,9 @@ class _Watchdog:
         self._lock = threading.Condition()
         self._call: Responses | None = None
         self._deadline = 0.0
-        self._fired = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="approve-watch-silence", daemon=True)
         self._thread.start()
-
-    def over(self, call: Responses) -> _Guard:
-        """Guards a call as long as the guard is entered."""
-        return _Guard(self, call)
 
     def close(self) -> None:
         """Ends its thread."""
@@ -173,17 +166,15 @@ class _Watchdog:
             self._thread.join()
 
     def begin(self, call: Responses) -> None:
+        """From now on somebody waits for this call. That it is cancelled counts as a deadline that passed."""
         with self._lock:
-            self._call, self._fired = call, False
+            self._call = call
             self._deadline = time.monotonic() + self._limit
 
     def end(self) -> None:
+        """Nobody waits any more."""
         with self._lock:
             self._call = None
-
-    def fired(self) -> bool:
-        with self._lock:
-            return self._fired
 
     def _run(self) -> None:
         with self._lock:
@@ -193,21 +184,5 @@ class _Watchdog:
                 if left > 0:
                     self._lock.wait(left)
                 elif self._call is not None:
-                    self._fired = True
                     self._call.cancel()
                     self._call = None
-
-
-class _Guard:
-    def __init__(self, watchdog: _Watchdog, call: Responses) -> None:
-        self._watchdog = watchdog
-        self._call = call
-
-    def __enter__(self) -> Callable[[], bool]:
-        self._watchdog.begin(self._call)
-        return self._watchdog.fired
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._watchdog.end()
