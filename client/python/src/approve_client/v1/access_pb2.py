@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61pprove/v1/access.proto\x12\napprove.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x01\n\x05Grant\x12+\n\x0bpermissions\x18\x01 \x03(\x0e\x32\x16.approve.v1.Permission\x12\x11\n\tworkflows\x18\x02 \x03(\t\x12-\n\x06labels\x18\x03 \x03(\x0b\x32\x1d.approve.v1.Grant.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x12\n\x10GetCallerRequest\"\x80\x01\n\x11GetCallerResponse\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0e\n\x06groups\x18\x02 \x03(\t\x12\x18\n\x10\x61uthenticated_as\x18\x03 \x01(\t\x12\x0b\n\x03via\x18\x04 \x01(\t\x12!\n\x06grants\x18\x05 \x03(\x0b\x32\x11.approve.v1.Grant\"\xe2\x01\n\x08\x41piToken\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x06grants\x18\x02 \x03(\x0b\x32\x11.approve.v1.Grant\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x04 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x15\x43reateApiTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x06grants\x18\x02 \x03(\x0b\x32\x11.approve.v1.Grant\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"M\n\x16\x43reateApiTokenResponse\x12#\n\x05token\x18\x01 \x01(\x0b\x32\x14.approve.v1.ApiToken\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x16\n\x14ListApiTokensRequest\"=\n\x15ListApiTokensResponse\x12$\n\x06tokens\x18\x01 \x03(\x0b\x32\x14.approve.v1.ApiToken\"%\n\x15RevokeApiTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x16RevokeApiTokenResponse\x12#\n\x05token\x18\x01 \x01(\x0b\x32\x14.approve.v1.ApiToken*\xd0\x01\n\nPermission\x12\x1a\n\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x13\n\x0fPERMISSION_VIEW\x10\x01\x12\x15\n\x11PERMISSION_DECIDE\x10\x02\x12\x14\n\x10PERMISSION_START\x10\x03\x12\x18\n\x14PERMISSION_PROVISION\x10\x04\x12\x16\n\x12PERMISSION_OPERATE\x10\x05\x12\x14\n\x10PERMISSION_AUDIT\x10\x06\x12\x1c\n\x18PERMISSION_ACT_ON_BEHALF\x10\x07\x32\xe1\x02\n\rAccessService\x12H\n\tGetCaller\x12\x1c.approve.v1.GetCallerRequest\x1a\x1d.approve.v1.GetCallerResponse\x12W\n\x0e\x43reateApiToken\x12!.approve.v1.CreateApiTokenRequest\x1a\".approve.v1.CreateApiTokenResponse\x12T\n\rListApiTokens\x12 .approve.v1.ListApiTokensRequest\x1a!.approve.v1.ListApiTokensResponse\x12W\n\x0eRevokeApiToken\x12!.approve.v1.RevokeApiTokenRequest\x1a\".approve.v1.RevokeApiTokenResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61pprove/v1/access.proto\x12\napprove.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x01\n\x05Grant\x12+\n\x0bpermissions\x18\x01 \x03(\x0e\x32\x16.approve.v1.Permission\x12\x11\n\tworkflows\x18\x02 \x03(\t\x12-\n\x06labels\x18\x03 \x03(\x0b\x32\x1d.approve.v1.Grant.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x12\n\x10GetCallerRequest\"\x80\x01\n\x11GetCallerResponse\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0e\n\x06groups\x18\x02 \x03(\t\x12\x18\n\x10\x61uthenticated_as\x18\x03 \x01(\t\x12\x0b\n\x03via\x18\x04 \x01(\t\x12!\n\x06grants\x18\x05 \x03(\x0b\x32\x11.approve.v1.Grant\"\x16\n\x14GetServerInfoRequest\"R\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe2\x01\n\x08\x41piToken\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x06grants\x18\x02 \x03(\x0b\x32\x11.approve.v1.Grant\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x04 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x15\x43reateApiTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x06grants\x18\x02 \x03(\x0b\x32\x11.approve.v1.Grant\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"M\n\x16\x43reateApiTokenResponse\x12#\n\x05token\x18\x01 \x01(\x0b\x32\x14.approve.v1.ApiToken\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x16\n\x14ListApiTokensRequest\"=\n\x15ListApiTokensResponse\x12$\n\x06tokens\x18\x01 \x03(\x0b\x32\x14.approve.v1.ApiToken\"%\n\x15RevokeApiTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x16RevokeApiTokenResponse\x12#\n\x05token\x18\x01 \x01(\x0b\x32\x14.approve.v1.ApiToken*\xd0\x01\n\nPermission\x12\x1a\n\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x13\n\x0fPERMISSION_VIEW\x10\x01\x12\x15\n\x11PERMISSION_DECIDE\x10\x02\x12\x14\n\x10PERMISSION_START\x10\x03\x12\x18\n\x14PERMISSION_PROVISION\x10\x04\x12\x16\n\x12PERMISSION_OPERATE\x10\x05\x12\x14\n\x10PERMISSION_AUDIT\x10\x06\x12\x1c\n\x18PERMISSION_ACT_ON_BEHALF\x10\x07\x32\xb7\x03\n\rAccessService\x12H\n\tGetCaller\x12\x1c.approve.v1.GetCallerRequest\x1a\x1d.approve.v1.GetCallerResponse\x12T\n\rGetServerInfo\x12 .approve.v1.GetServerInfoRequest\x1a!.approve.v1.GetServerInfoResponse\x12W\n\x0e\x43reateApiToken\x12!.approve.v1.CreateApiTokenRequest\x1a\".approve.v1.CreateApiTokenResponse\x12T\n\rListApiTokens\x12 .approve.v1.ListApiTokensRequest\x1a!.approve.v1.ListApiTokensResponse\x12W\n\x0eRevokeApiToken\x12!.approve.v1.RevokeApiTokenRequest\x1a\".approve.v1.RevokeApiTokenResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GRANT_LABELSENTRY']._loaded_options = None
   _globals['_GRANT_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_PERMISSION']._serialized_start=1040
-  _globals['_PERMISSION']._serialized_end=1248
+  _globals['_PERMISSION']._serialized_start=1148
+  _globals['_PERMISSION']._serialized_end=1356
   _globals['_GRANT']._serialized_start=105
   _globals['_GRANT']._serialized_end=270
   _globals['_GRANT_LABELSENTRY']._serialized_start=225
@@ -45,20 +45,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCALLERREQUEST']._serialized_end=290
   _globals['_GETCALLERRESPONSE']._serialized_start=293
   _globals['_GETCALLERRESPONSE']._serialized_end=421
-  _globals['_APITOKEN']._serialized_start=424
-  _globals['_APITOKEN']._serialized_end=650
-  _globals['_CREATEAPITOKENREQUEST']._serialized_start=652
-  _globals['_CREATEAPITOKENREQUEST']._serialized_end=769
-  _globals['_CREATEAPITOKENRESPONSE']._serialized_start=771
-  _globals['_CREATEAPITOKENRESPONSE']._serialized_end=848
-  _globals['_LISTAPITOKENSREQUEST']._serialized_start=850
-  _globals['_LISTAPITOKENSREQUEST']._serialized_end=872
-  _globals['_LISTAPITOKENSRESPONSE']._serialized_start=874
-  _globals['_LISTAPITOKENSRESPONSE']._serialized_end=935
-  _globals['_REVOKEAPITOKENREQUEST']._serialized_start=937
-  _globals['_REVOKEAPITOKENREQUEST']._serialized_end=974
-  _globals['_REVOKEAPITOKENRESPONSE']._serialized_start=976
-  _globals['_REVOKEAPITOKENRESPONSE']._serialized_end=1037
-  _globals['_ACCESSSERVICE']._serialized_start=1251
-  _globals['_ACCESSSERVICE']._serialized_end=1604
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=423
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=445
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=447
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=529
+  _globals['_APITOKEN']._serialized_start=532
+  _globals['_APITOKEN']._serialized_end=758
+  _globals['_CREATEAPITOKENREQUEST']._serialized_start=760
+  _globals['_CREATEAPITOKENREQUEST']._serialized_end=877
+  _globals['_CREATEAPITOKENRESPONSE']._serialized_start=879
+  _globals['_CREATEAPITOKENRESPONSE']._serialized_end=956
+  _globals['_LISTAPITOKENSREQUEST']._serialized_start=958
+  _globals['_LISTAPITOKENSREQUEST']._serialized_end=980
+  _globals['_LISTAPITOKENSRESPONSE']._serialized_start=982
+  _globals['_LISTAPITOKENSRESPONSE']._serialized_end=1043
+  _globals['_REVOKEAPITOKENREQUEST']._serialized_start=1045
+  _globals['_REVOKEAPITOKENREQUEST']._serialized_end=1082
+  _globals['_REVOKEAPITOKENRESPONSE']._serialized_start=1084
+  _globals['_REVOKEAPITOKENRESPONSE']._serialized_end=1145
+  _globals['_ACCESSSERVICE']._serialized_start=1359
+  _globals['_ACCESSSERVICE']._serialized_end=1798
 # @@protoc_insertion_point(module_scope)

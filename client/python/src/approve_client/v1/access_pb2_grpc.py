@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AccessServiceStub(object):
-    """API tokens, and the caller's own rights.
+    """API tokens, the caller's own rights, and what the server is.
     """
 
     def __init__(self, channel):
@@ -39,6 +39,11 @@ class AccessServiceStub(object):
                 '/approve.v1.AccessService/GetCaller',
                 request_serializer=approve_dot_v1_dot_access__pb2.GetCallerRequest.SerializeToString,
                 response_deserializer=approve_dot_v1_dot_access__pb2.GetCallerResponse.FromString,
+                _registered_method=True)
+        self.GetServerInfo = channel.unary_unary(
+                '/approve.v1.AccessService/GetServerInfo',
+                request_serializer=approve_dot_v1_dot_access__pb2.GetServerInfoRequest.SerializeToString,
+                response_deserializer=approve_dot_v1_dot_access__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
         self.CreateApiToken = channel.unary_unary(
                 '/approve.v1.AccessService/CreateApiToken',
@@ -58,11 +63,19 @@ class AccessServiceStub(object):
 
 
 class AccessServiceServicer(object):
-    """API tokens, and the caller's own rights.
+    """API tokens, the caller's own rights, and what the server is.
     """
 
     def GetCaller(self, request, context):
         """Says who the server takes the caller for, and what they may do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetServerInfo(self, request, context):
+        """Says which version the server is of and what its clock says, so that a caller can tell whether the two of them get
+        along. For whoever shows who they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,6 +116,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     request_deserializer=approve_dot_v1_dot_access__pb2.GetCallerRequest.FromString,
                     response_serializer=approve_dot_v1_dot_access__pb2.GetCallerResponse.SerializeToString,
             ),
+            'GetServerInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetServerInfo,
+                    request_deserializer=approve_dot_v1_dot_access__pb2.GetServerInfoRequest.FromString,
+                    response_serializer=approve_dot_v1_dot_access__pb2.GetServerInfoResponse.SerializeToString,
+            ),
             'CreateApiToken': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateApiToken,
                     request_deserializer=approve_dot_v1_dot_access__pb2.CreateApiTokenRequest.FromString,
@@ -127,7 +145,7 @@ def add_AccessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessService(object):
-    """API tokens, and the caller's own rights.
+    """API tokens, the caller's own rights, and what the server is.
     """
 
     @staticmethod
@@ -147,6 +165,33 @@ class AccessService(object):
             '/approve.v1.AccessService/GetCaller',
             approve_dot_v1_dot_access__pb2.GetCallerRequest.SerializeToString,
             approve_dot_v1_dot_access__pb2.GetCallerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetServerInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/approve.v1.AccessService/GetServerInfo',
+            approve_dot_v1_dot_access__pb2.GetServerInfoRequest.SerializeToString,
+            approve_dot_v1_dot_access__pb2.GetServerInfoResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,7 +30,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccessServiceStub:
-    """API tokens, and the caller's own rights."""
+    """API tokens, the caller's own rights, and what the server is."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,6 +38,10 @@ class AccessServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AccessServiceAsyncStub: ...
     GetCaller: _grpc.UnaryUnaryMultiCallable[_access_pb2.GetCallerRequest, _access_pb2.GetCallerResponse]
     """Says who the server takes the caller for, and what they may do."""
+    GetServerInfo: _grpc.UnaryUnaryMultiCallable[_access_pb2.GetServerInfoRequest, _access_pb2.GetServerInfoResponse]
+    """Says which version the server is of and what its clock says, so that a caller can tell whether the two of them get
+    along. For whoever shows who they are.
+    """
     CreateApiToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.CreateApiTokenRequest, _access_pb2.CreateApiTokenResponse]
     """Makes an API token for a service. The secret is in the answer and nowhere else: the server keeps a hash. Needs the
     permission to operate everywhere; a token can't get a permission or scope that its maker does not have.
@@ -55,11 +59,15 @@ class AccessServiceStub:
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
-    """API tokens, and the caller's own rights."""
+    """API tokens, the caller's own rights, and what the server is."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetCaller: _aio.UnaryUnaryMultiCallable[_access_pb2.GetCallerRequest, _access_pb2.GetCallerResponse]  # type: ignore[assignment]
     """Says who the server takes the caller for, and what they may do."""
+    GetServerInfo: _aio.UnaryUnaryMultiCallable[_access_pb2.GetServerInfoRequest, _access_pb2.GetServerInfoResponse]  # type: ignore[assignment]
+    """Says which version the server is of and what its clock says, so that a caller can tell whether the two of them get
+    along. For whoever shows who they are.
+    """
     CreateApiToken: _aio.UnaryUnaryMultiCallable[_access_pb2.CreateApiTokenRequest, _access_pb2.CreateApiTokenResponse]  # type: ignore[assignment]
     """Makes an API token for a service. The secret is in the answer and nowhere else: the server keeps a hash. Needs the
     permission to operate everywhere; a token can't get a permission or scope that its maker does not have.
@@ -76,7 +84,7 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
-    """API tokens, and the caller's own rights."""
+    """API tokens, the caller's own rights, and what the server is."""
 
     @_abc_1.abstractmethod
     def GetCaller(
@@ -85,6 +93,16 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.GetCallerResponse, _abc.Awaitable[_access_pb2.GetCallerResponse]]:
         """Says who the server takes the caller for, and what they may do."""
+
+    @_abc_1.abstractmethod
+    def GetServerInfo(
+        self,
+        request: _access_pb2.GetServerInfoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.GetServerInfoResponse, _abc.Awaitable[_access_pb2.GetServerInfoResponse]]:
+        """Says which version the server is of and what its clock says, so that a caller can tell whether the two of them get
+        along. For whoever shows who they are.
+        """
 
     @_abc_1.abstractmethod
     def CreateApiToken(

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file approve/v1/access.proto.
  */
 export const file_approve_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("ChdhcHByb3ZlL3YxL2FjY2Vzcy5wcm90bxIKYXBwcm92ZS52MSKlAQoFR3JhbnQSKwoLcGVybWlzc2lvbnMYASADKA4yFi5hcHByb3ZlLnYxLlBlcm1pc3Npb24SEQoJd29ya2Zsb3dzGAIgAygJEi0KBmxhYmVscxgDIAMoCzIdLmFwcHJvdmUudjEuR3JhbnQuTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASISChBHZXRDYWxsZXJSZXF1ZXN0IoABChFHZXRDYWxsZXJSZXNwb25zZRIRCglwcmluY2lwYWwYASABKAkSDgoGZ3JvdXBzGAIgAygJEhgKEGF1dGhlbnRpY2F0ZWRfYXMYAyABKAkSCwoDdmlhGAQgASgJEiEKBmdyYW50cxgFIAMoCzIRLmFwcHJvdmUudjEuR3JhbnQi4gEKCEFwaVRva2VuEgwKBG5hbWUYASABKAkSIQoGZ3JhbnRzGAIgAygLMhEuYXBwcm92ZS52MS5HcmFudBIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY3JlYXRlZF9ieRgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInUKFUNyZWF0ZUFwaVRva2VuUmVxdWVzdBIMCgRuYW1lGAEgASgJEiEKBmdyYW50cxgCIAMoCzIRLmFwcHJvdmUudjEuR3JhbnQSKwoIbGlmZXRpbWUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iTQoWQ3JlYXRlQXBpVG9rZW5SZXNwb25zZRIjCgV0b2tlbhgBIAEoCzIULmFwcHJvdmUudjEuQXBpVG9rZW4SDgoGc2VjcmV0GAIgASgJIhYKFExpc3RBcGlUb2tlbnNSZXF1ZXN0Ij0KFUxpc3RBcGlUb2tlbnNSZXNwb25zZRIkCgZ0b2tlbnMYASADKAsyFC5hcHByb3ZlLnYxLkFwaVRva2VuIiUKFVJldm9rZUFwaVRva2VuUmVxdWVzdBIMCgRuYW1lGAEgASgJIj0KFlJldm9rZUFwaVRva2VuUmVzcG9uc2USIwoFdG9rZW4YASABKAsyFC5hcHByb3ZlLnYxLkFwaVRva2VuKtABCgpQZXJtaXNzaW9uEhoKFlBFUk1JU1NJT05fVU5TUEVDSUZJRUQQABITCg9QRVJNSVNTSU9OX1ZJRVcQARIVChFQRVJNSVNTSU9OX0RFQ0lERRACEhQKEFBFUk1JU1NJT05fU1RBUlQQAxIYChRQRVJNSVNTSU9OX1BST1ZJU0lPThAEEhYKElBFUk1JU1NJT05fT1BFUkFURRAFEhQKEFBFUk1JU1NJT05fQVVESVQQBhIcChhQRVJNSVNTSU9OX0FDVF9PTl9CRUhBTEYQBzLhAgoNQWNjZXNzU2VydmljZRJICglHZXRDYWxsZXISHC5hcHByb3ZlLnYxLkdldENhbGxlclJlcXVlc3QaHS5hcHByb3ZlLnYxLkdldENhbGxlclJlc3BvbnNlElcKDkNyZWF0ZUFwaVRva2VuEiEuYXBwcm92ZS52MS5DcmVhdGVBcGlUb2tlblJlcXVlc3QaIi5hcHByb3ZlLnYxLkNyZWF0ZUFwaVRva2VuUmVzcG9uc2USVAoNTGlzdEFwaVRva2VucxIgLmFwcHJvdmUudjEuTGlzdEFwaVRva2Vuc1JlcXVlc3QaIS5hcHByb3ZlLnYxLkxpc3RBcGlUb2tlbnNSZXNwb25zZRJXCg5SZXZva2VBcGlUb2tlbhIhLmFwcHJvdmUudjEuUmV2b2tlQXBpVG9rZW5SZXF1ZXN0GiIuYXBwcm92ZS52MS5SZXZva2VBcGlUb2tlblJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChdhcHByb3ZlL3YxL2FjY2Vzcy5wcm90bxIKYXBwcm92ZS52MSKlAQoFR3JhbnQSKwoLcGVybWlzc2lvbnMYASADKA4yFi5hcHByb3ZlLnYxLlBlcm1pc3Npb24SEQoJd29ya2Zsb3dzGAIgAygJEi0KBmxhYmVscxgDIAMoCzIdLmFwcHJvdmUudjEuR3JhbnQuTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASISChBHZXRDYWxsZXJSZXF1ZXN0IoABChFHZXRDYWxsZXJSZXNwb25zZRIRCglwcmluY2lwYWwYASABKAkSDgoGZ3JvdXBzGAIgAygJEhgKEGF1dGhlbnRpY2F0ZWRfYXMYAyABKAkSCwoDdmlhGAQgASgJEiEKBmdyYW50cxgFIAMoCzIRLmFwcHJvdmUudjEuR3JhbnQiFgoUR2V0U2VydmVySW5mb1JlcXVlc3QiUgoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi4gEKCEFwaVRva2VuEgwKBG5hbWUYASABKAkSIQoGZ3JhbnRzGAIgAygLMhEuYXBwcm92ZS52MS5HcmFudBIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKY3JlYXRlZF9ieRgEIAEoCRIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmV2b2tlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInUKFUNyZWF0ZUFwaVRva2VuUmVxdWVzdBIMCgRuYW1lGAEgASgJEiEKBmdyYW50cxgCIAMoCzIRLmFwcHJvdmUudjEuR3JhbnQSKwoIbGlmZXRpbWUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iTQoWQ3JlYXRlQXBpVG9rZW5SZXNwb25zZRIjCgV0b2tlbhgBIAEoCzIULmFwcHJvdmUudjEuQXBpVG9rZW4SDgoGc2VjcmV0GAIgASgJIhYKFExpc3RBcGlUb2tlbnNSZXF1ZXN0Ij0KFUxpc3RBcGlUb2tlbnNSZXNwb25zZRIkCgZ0b2tlbnMYASADKAsyFC5hcHByb3ZlLnYxLkFwaVRva2VuIiUKFVJldm9rZUFwaVRva2VuUmVxdWVzdBIMCgRuYW1lGAEgASgJIj0KFlJldm9rZUFwaVRva2VuUmVzcG9uc2USIwoFdG9rZW4YASABKAsyFC5hcHByb3ZlLnYxLkFwaVRva2VuKtABCgpQZXJtaXNzaW9uEhoKFlBFUk1JU1NJT05fVU5TUEVDSUZJRUQQABITCg9QRVJNSVNTSU9OX1ZJRVcQARIVChFQRVJNSVNTSU9OX0RFQ0lERRACEhQKEFBFUk1JU1NJT05fU1RBUlQQAxIYChRQRVJNSVNTSU9OX1BST1ZJU0lPThAEEhYKElBFUk1JU1NJT05fT1BFUkFURRAFEhQKEFBFUk1JU1NJT05fQVVESVQQBhIcChhQRVJNSVNTSU9OX0FDVF9PTl9CRUhBTEYQBzK3AwoNQWNjZXNzU2VydmljZRJICglHZXRDYWxsZXISHC5hcHByb3ZlLnYxLkdldENhbGxlclJlcXVlc3QaHS5hcHByb3ZlLnYxLkdldENhbGxlclJlc3BvbnNlElQKDUdldFNlcnZlckluZm8SIC5hcHByb3ZlLnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GiEuYXBwcm92ZS52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2USVwoOQ3JlYXRlQXBpVG9rZW4SIS5hcHByb3ZlLnYxLkNyZWF0ZUFwaVRva2VuUmVxdWVzdBoiLmFwcHJvdmUudjEuQ3JlYXRlQXBpVG9rZW5SZXNwb25zZRJUCg1MaXN0QXBpVG9rZW5zEiAuYXBwcm92ZS52MS5MaXN0QXBpVG9rZW5zUmVxdWVzdBohLmFwcHJvdmUudjEuTGlzdEFwaVRva2Vuc1Jlc3BvbnNlElcKDlJldm9rZUFwaVRva2VuEiEuYXBwcm92ZS52MS5SZXZva2VBcGlUb2tlblJlcXVlc3QaIi5hcHByb3ZlLnYxLlJldm9rZUFwaVRva2VuUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Permissions, and where they hold.
@@ -119,6 +119,49 @@ export const GetCallerResponseSchema: GenMessage<GetCallerResponse> = /*@__PURE_
   messageDesc(file_approve_v1_access, 2);
 
 /**
+ * Asks what the server is.
+ *
+ * @generated from message approve.v1.GetServerInfoRequest
+ */
+export type GetServerInfoRequest = Message<"approve.v1.GetServerInfoRequest"> & {
+};
+
+/**
+ * Describes the message approve.v1.GetServerInfoRequest.
+ * Use `create(GetServerInfoRequestSchema)` to create a new message.
+ */
+export const GetServerInfoRequestSchema: GenMessage<GetServerInfoRequest> = /*@__PURE__*/
+  messageDesc(file_approve_v1_access, 3);
+
+/**
+ * What the server is.
+ *
+ * @generated from message approve.v1.GetServerInfoResponse
+ */
+export type GetServerInfoResponse = Message<"approve.v1.GetServerInfoResponse"> & {
+  /**
+   * Its version, as "0.1.0".
+   *
+   * @generated from field: string version = 1;
+   */
+  version: string;
+
+  /**
+   * What its clock says.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 2;
+   */
+  time?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message approve.v1.GetServerInfoResponse.
+ * Use `create(GetServerInfoResponseSchema)` to create a new message.
+ */
+export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse> = /*@__PURE__*/
+  messageDesc(file_approve_v1_access, 4);
+
+/**
  * An API token, without its secret.
  *
  * @generated from message approve.v1.ApiToken
@@ -172,7 +215,7 @@ export type ApiToken = Message<"approve.v1.ApiToken"> & {
  * Use `create(ApiTokenSchema)` to create a new message.
  */
 export const ApiTokenSchema: GenMessage<ApiToken> = /*@__PURE__*/
-  messageDesc(file_approve_v1_access, 3);
+  messageDesc(file_approve_v1_access, 5);
 
 /**
  * Asks for a new token.
@@ -207,7 +250,7 @@ export type CreateApiTokenRequest = Message<"approve.v1.CreateApiTokenRequest"> 
  * Use `create(CreateApiTokenRequestSchema)` to create a new message.
  */
 export const CreateApiTokenRequestSchema: GenMessage<CreateApiTokenRequest> = /*@__PURE__*/
-  messageDesc(file_approve_v1_access, 4);
+  messageDesc(file_approve_v1_access, 6);
 
 /**
  * The new token.
@@ -235,7 +278,7 @@ export type CreateApiTokenResponse = Message<"approve.v1.CreateApiTokenResponse"
  * Use `create(CreateApiTokenResponseSchema)` to create a new message.
  */
 export const CreateApiTokenResponseSchema: GenMessage<CreateApiTokenResponse> = /*@__PURE__*/
-  messageDesc(file_approve_v1_access, 5);
+  messageDesc(file_approve_v1_access, 7);
 
 /**
  * Asks for all tokens.
@@ -250,7 +293,7 @@ export type ListApiTokensRequest = Message<"approve.v1.ListApiTokensRequest"> & 
  * Use `create(ListApiTokensRequestSchema)` to create a new message.
  */
 export const ListApiTokensRequestSchema: GenMessage<ListApiTokensRequest> = /*@__PURE__*/
-  messageDesc(file_approve_v1_access, 6);
+  messageDesc(file_approve_v1_access, 8);
 
 /**
  * All tokens.
@@ -271,7 +314,7 @@ export type ListApiTokensResponse = Message<"approve.v1.ListApiTokensResponse"> 
  * Use `create(ListApiTokensResponseSchema)` to create a new message.
  */
 export const ListApiTokensResponseSchema: GenMessage<ListApiTokensResponse> = /*@__PURE__*/
-  messageDesc(file_approve_v1_access, 7);
+  messageDesc(file_approve_v1_access, 9);
 
 /**
  * Ends a token.
@@ -292,7 +335,7 @@ export type RevokeApiTokenRequest = Message<"approve.v1.RevokeApiTokenRequest"> 
  * Use `create(RevokeApiTokenRequestSchema)` to create a new message.
  */
 export const RevokeApiTokenRequestSchema: GenMessage<RevokeApiTokenRequest> = /*@__PURE__*/
-  messageDesc(file_approve_v1_access, 8);
+  messageDesc(file_approve_v1_access, 10);
 
 /**
  * The ended token.
@@ -313,7 +356,7 @@ export type RevokeApiTokenResponse = Message<"approve.v1.RevokeApiTokenResponse"
  * Use `create(RevokeApiTokenResponseSchema)` to create a new message.
  */
 export const RevokeApiTokenResponseSchema: GenMessage<RevokeApiTokenResponse> = /*@__PURE__*/
-  messageDesc(file_approve_v1_access, 9);
+  messageDesc(file_approve_v1_access, 11);
 
 /**
  * What a caller may do.
@@ -385,7 +428,7 @@ export const PermissionSchema: GenEnum<Permission> = /*@__PURE__*/
   enumDesc(file_approve_v1_access, 0);
 
 /**
- * API tokens, and the caller's own rights.
+ * API tokens, the caller's own rights, and what the server is.
  *
  * @generated from service approve.v1.AccessService
  */
@@ -399,6 +442,17 @@ export const AccessService: GenService<{
     methodKind: "unary";
     input: typeof GetCallerRequestSchema;
     output: typeof GetCallerResponseSchema;
+  },
+  /**
+   * Says which version the server is of and what its clock says, so that a caller can tell whether the two of them get
+   * along. For whoever shows who they are.
+   *
+   * @generated from rpc approve.v1.AccessService.GetServerInfo
+   */
+  getServerInfo: {
+    methodKind: "unary";
+    input: typeof GetServerInfoRequestSchema;
+    output: typeof GetServerInfoResponseSchema;
   },
   /**
    * Makes an API token for a service. The secret is in the answer and nowhere else: the server keeps a hash. Needs the
