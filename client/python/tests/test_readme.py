@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,9 @@ def test_its_programs_run_against_a_server_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [line for block in blocks("sh") for line in block.splitlines()])
 def test_its_commands_do_what_they_say(command: str, tmp_path: Path) -> None:
+    # In a copy: pip builds where the sources are.
+    clone = tmp_path / "clone"
+    shutil.copytree(REPOSITORY / "client" / "python", clone / "client" / "python")
     # The packages that it needs are installed, each in the version that is pinned; nothing else is fetched.
     environment = {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
@@ -50,7 +54,7 @@ def test_its_commands_do_what_they_say(command: str, tmp_path: Path) -> None:
         "PIP_NO_DEPS": "1",
         "HOME": str(tmp_path),
     }
-    run = subprocess.run(command, shell=True, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(command, shell=True, cwd=clone, env=environment, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     package = tmp_path / "installed" / "approve_client"
     assert (package / "v1" / "approvals_pb2.pyi").exists()
