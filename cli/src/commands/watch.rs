@@ -54,7 +54,8 @@ pub(crate) async fn run(context: &Context, args: WatchArgs) -> Result<Exit, Fail
 /// Whether there is a person at a terminal that can show more than lines.
 fn has_screen() -> bool {
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    io::stdin().is_terminal() && io::stdout().is_terminal() && !dumb
+    let has_room = || crossterm::terminal::size().is_ok_and(|(columns, rows)| columns > 0 && rows > 0);
+    io::stdin().is_terminal() && io::stdout().is_terminal() && !dumb && has_room()
 }
 
 /// What was printed about an approval.

@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use self::{
     keys::Wish,
     state::{Live, Sent},
-    terminal::{Input, Screen, Signals},
+    terminal::{Signals, Terminal},
 };
 use crate::{context::Context, exit::Exit, failure::Failure};
 
@@ -30,21 +30,22 @@ type Sending = FuturesUnordered<BoxFuture<'static, Sent>>;
 pub(crate) async fn run(context: &Context, client: &Client, events: WatchStream) -> Result<Exit, Failure> {
     let mut live = Live::new(context.settings.url());
     let mut sending = Sending::new();
-    let ended = {
-        let mut screen = Screen::enter().map_err(Failure::Output)?;
-        let mut input = Input::start();
-        let ended = follow(context, client, events, &mut live, &mut sending, &mut screen, &mut input).await;
-        input.end().await;
-        ended
-        // Here the terminal is as it was before.
-    };
+    let mut signals = Signals::listen().map_err(Failure::Runtime)?;
+    let mut terminal = Terminal::enter().map_err(Failure::Output)?;
+    let ended = follow(context, client, events, &mut live, &mut sending, &mut terminal, &mut signals).await;
+    terminal.leave().await;
     if !sending.is_empty() {
         context.out.note("waiting for the last decision; Ctrl-C leaves it");
     }
-    while let Some(sent) = sending.next().await {
-        context.out.note(&state::told(&sent, &context.out.now()));
+    loop {
+        tokio::select! {
+            () = signals.any() => return Ok(Exit::Interrupted),
+            sent = sending.next() => match sent {
+                Some(sent) => context.out.note(&state::told(&sent, &context.out.now())),
+                None => return ended,
+            },
+        }
     }
-    ended
 }
 
 async fn follow(
@@ -53,19 +54,18 @@ async fn follow(
     mut events: WatchStream,
     live: &mut Live,
     sending: &mut Sending,
-    screen: &mut Screen,
-    input: &mut Input,
+    terminal: &mut Terminal,
+    signals: &mut Signals,
 ) -> Result<Exit, Failure> {
-    let mut signals = Signals::listen().map_err(Failure::Runtime)?;
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let now = context.out.now();
-        screen.draw(live, &now, context.out.style).map_err(Failure::Output)?;
+        terminal.screen.draw(live, &now, context.out.style).map_err(Failure::Output)?;
         tokio::select! {
             biased;
             () = signals.any() => return Ok(Exit::Interrupted),
-            key = input.next() => match key.map_err(Failure::Output)? {
+            key = terminal.input.next() => match key.map_err(Failure::Output)? {
                 Some(key) => match live.key(key) {
                     Some(Wish::Quit) => return Ok(Exit::Ok),
                     Some(Wish::Interrupt) => return Ok(Exit::Interrupted),

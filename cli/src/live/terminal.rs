@@ -19,12 +19,29 @@ use crate::output::{style::Style, time::Now};
 /// How soon the reader of keys notices that it is over.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The whole terminal.
+/// The terminal, while it is ours.
+pub(super) struct Terminal {
+    pub screen: Screen,
+    pub input: Input,
+}
+
+impl Terminal {
+    pub(super) fn enter() -> io::Result<Self> {
+        Ok(Self { screen: Screen::enter()?, input: Input::start() })
+    }
+
+    /// Gives it back.
+    pub(super) async fn leave(self) {
+        self.input.end().await;
+    }
+}
+
+/// What is drawn on.
 pub(super) struct Screen(DefaultTerminal);
 
 impl Screen {
     /// Takes it over. A panic gives it back before it says anything.
-    pub(super) fn enter() -> io::Result<Self> {
+    fn enter() -> io::Result<Self> {
         match ratatui::try_init() {
             Ok(terminal) => Ok(Self(terminal)),
             Err(error) => {
@@ -56,7 +73,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn start() -> Self {
+    fn start() -> Self {
         let (send, keys) = mpsc::channel(64);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -84,7 +101,7 @@ impl Input {
     }
 
     /// Reads no more, and waits until that is so.
-    pub(super) async fn end(mut self) {
+    async fn end(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.keys.close();
         if let Some(reading) = self.reading.take() {

@@ -4,13 +4,17 @@ use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use oauth2::{
-    Client, ClientId, ExtraTokenFields, RefreshToken, RevocationUrl, Scope, StandardRevocableToken,
-    StandardTokenResponse, TokenResponse as _, TokenUrl,
+    Client, ClientId, ExtraTokenFields, RefreshToken, Scope, StandardRevocableToken, StandardTokenResponse,
+    TokenResponse as _, TokenUrl,
     basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{LoginError, Session, Wanted, claims::Claims, http::Http};
+use super::{
+    LoginError, Session, Wanted,
+    claims::Claims,
+    http::{Http, HttpError},
+};
 use crate::settings::TokenKind;
 
 /// OpenID's addition to what OAuth answers.
@@ -102,19 +106,25 @@ pub(super) async fn refresh(http: &Http, session: &Session, refresh_token: &str)
     Tokens::read(&answer, &expected)
 }
 
-/// Ends a refresh token's life.
+/// Ends a refresh token's life. By hand: the crate refuses http on loopback, too.
 pub(super) async fn revoke(
     http: &Http,
     session: &Session,
     endpoint: &str,
     refresh_token: &str,
 ) -> Result<(), LoginError> {
-    let url = RevocationUrl::new(endpoint.to_owned())
-        .map_err(|error| LoginError::Answer(format!("has a revocation endpoint that {error}")))?;
-    let client = client(&session.client_id).set_revocation_url(url);
-    let token = StandardRevocableToken::RefreshToken(RefreshToken::new(refresh_token.to_owned()));
-    let request = client
-        .revoke_token(token)
-        .map_err(|_| LoginError::Answer("has a revocation endpoint that is not https".into()))?;
-    Ok(request.request_async(http).await?)
+    let body = form_urlencoded::Serializer::new(String::new())
+        .append_pair("token", refresh_token)
+        .append_pair("token_type_hint", "refresh_token")
+        .append_pair("client_id", &session.client_id)
+        .finish();
+    let request = ::http::Request::post(endpoint)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(body.into_bytes())
+        .map_err(|error| LoginError::Answer(format!("has a revocation endpoint that can't be: {error}")))?;
+    let response = http.send(request).await.map_err(LoginError::Unavailable)?;
+    if !response.status().is_success() {
+        return Err(LoginError::Unavailable(HttpError::Status(response.status())));
+    }
+    Ok(())
 }

@@ -163,7 +163,7 @@ pub(crate) fn plan(planned: &[Planned], decision: Decision, now: &Now) -> String
     for each in planned {
         let what = match &each.fate {
             Fate::Open { effect } if effect.is_empty() => name.clone(),
-            Fate::Open { effect } => format!("{name}: {}", text::line(effect)),
+            Fate::Open { effect } => text::line(effect),
             Fate::Done => "nothing: you have decided so before".to_owned(),
             Fate::Closed { why, .. } => format!("nothing: {}", text::line(why)),
         };

@@ -113,8 +113,12 @@ impl Settings {
         let name = chosen(global, path.as_deref(), &file)?;
         let mut profile = name.as_ref().and_then(|name| file.profiles.remove(name)).unwrap_or_default();
         let given = |id| if global.flags.contains(id) { Origin::Flag } else { Origin::Environment };
-        let server = pick(global.server.clone(), given("server"), profile.server.clone())
-            .unwrap_or_else(|| Setting { value: DEFAULT_SERVER.to_owned(), from: Origin::Default });
+        let server = pick(
+            global.server.clone().filter(|server| !server.trim().is_empty()),
+            given("server"),
+            profile.server.clone(),
+        )
+        .unwrap_or_else(|| Setting { value: DEFAULT_SERVER.to_owned(), from: Origin::Default });
         let own = profile.server.as_deref().is_none_or(|own| is_same(own, &server.value));
         let withheld = !own && profile.has_credentials();
         if !own {

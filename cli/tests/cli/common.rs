@@ -204,6 +204,9 @@ impl ApprovalService for Fake {
         if request.decision() == Decision::Reject && request.comment.is_empty() {
             return Err(refusal(Code::InvalidArgument, "COMMENT_REQUIRED", &[]));
         }
+        if request.response_json.contains("-1") {
+            return Err(refusal(Code::InvalidArgument, "RESPONSE_INVALID", &[]));
+        }
         if request.comment == "late" {
             let decided = [("status", "APPROVED"), ("decided_by", "user:bo"), ("decided_at", "2026-03-01T12:00:00Z")];
             return Err(refusal(Code::FailedPrecondition, "ALREADY_DECIDED", &decided));

@@ -139,3 +139,45 @@ fn the_rules_outcomes_are_offered_and_a_response_is_asked_for_where_one_is_due()
     assert_eq!((decisions[0].outcome.as_str(), decisions[0].comment.as_str()), ("later", "next month"));
     assert_eq!(decisions[0].response_json, "");
 }
+
+#[test]
+fn a_response_is_asked_for_field_by_field_and_again_where_it_does_not_fit() {
+    let server = Running::start();
+    server.fake.approvals.lock().unwrap()[0].rule = Some(Rule {
+        response_schema_json: r#"{
+            "type": "object", "required": ["limit"],
+            "properties": {
+                "limit": {"type": "number", "title": "Credit limit"},
+                "currency": {"enum": ["EUR", "USD"]},
+                "note": {"type": "string"}
+            }}"#
+        .into(),
+        ..Rule::default()
+    });
+    let mut session = Session::start(&server, &["decide", "one", "--comment", "ok"]);
+    session.until(ASK);
+    session.answer("a\n");
+    session.until("Credit limit (limit; a number, needed): ");
+    session.answer("much\n");
+    session.until("not a number, such as -12.50");
+    session.until("needed): ");
+    session.answer("-1\n");
+    session.until("  1  EUR\n  2  USD\ncurrency (one of these, Enter for none): ");
+    session.answer("2\n");
+    session.until("note (text, Enter for none): ");
+    session.answer("\n");
+    // The server does not take it, and says why: it is asked for again.
+    session.until("error: refused as RESPONSE_INVALID");
+    session.until(ASK);
+    session.answer("a\n");
+    session.until("needed): ");
+    session.answer("1200.50\n");
+    session.until("none): ");
+    session.answer("\n");
+    session.until("none): ");
+    session.answer("say \"hi\"\n");
+    assert_eq!(session.end().0, Some(0));
+    let decisions = server.fake.decisions.lock().unwrap();
+    let responses: Vec<_> = decisions.iter().map(|decision| decision.response_json.as_str()).collect();
+    assert_eq!(responses, [r#"{"limit":-1,"currency":"USD"}"#, r#"{"limit":1200.50,"note":"say \"hi\""}"#]);
+}

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
-use approve_tests::{LocalAws, Server, binaries, wait_for};
+use approve_tests::{Cli, LocalAws, Server, binaries, wait_for};
 use serde_json::{Value, json};
 
 use super::main_job::execution_ended;
@@ -11,14 +11,18 @@ fn readme() -> String {
     fs::read_to_string(binaries::repository().join("README.md")).unwrap()
 }
 
-/// The README, and the pages for those who run the server: path and text.
+/// The README, and the pages for those who run the server and use the CLI: path and text.
 fn pages() -> Vec<(String, String)> {
     let folder = binaries::repository();
     let pages = fs::read_dir(folder.join("server")).unwrap().map(|entry| entry.unwrap().file_name());
     let pages =
         pages.filter_map(|name| Some(format!("server/{}", name.to_str().filter(|name| name.ends_with(".md"))?)));
-    let all = pages.chain(["README.md".to_owned()]);
+    let all = pages.chain(["README.md", "cli/README.md"].map(str::to_owned));
     all.map(|path| (path.clone(), fs::read_to_string(folder.join(path)).unwrap())).collect()
+}
+
+fn cli_page() -> String {
+    fs::read_to_string(binaries::repository().join("cli/README.md")).unwrap()
 }
 
 /// The fenced blocks: language and text.
@@ -175,6 +179,18 @@ fn the_roles_that_it_shows_are_some() {
     assert_eq!(config.role.len(), 2);
     let limits = approve_server::config::Limits::default();
     assert_eq!(config.limits, limits, "it says that they are the defaults");
+}
+
+#[tokio::test]
+async fn the_profiles_that_it_shows_are_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    fs::write(&file, block_with(&cli_page(), "toml", "default_profile")).unwrap();
+    let cli = Cli::new("", "", folder.path());
+    let config = cli.json(&["config", "--config", file.to_str().unwrap()]).await;
+    assert_eq!((&config["profile"], &config["profiles"]), (&json!("prod"), &json!(["dev", "prod"])));
+    let server = config["settings"].as_array().unwrap().iter().find(|row| row["name"] == "server").unwrap();
+    assert_eq!((&server["value"], &server["from"]), (&json!("https://approve.example.com:50051"), &json!("profile")));
 }
 
 /// The one block of a language that holds a text.
