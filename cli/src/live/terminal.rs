@@ -2,22 +2,29 @@
 
 use std::{
     io,
+    mem::ManuallyDrop,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
 
 use crossterm::event::{self, Event, KeyEvent, KeyEventKind};
 use ratatui::DefaultTerminal;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{draw, state::Live};
 use crate::output::{style::Style, time::Now};
 
 /// How soon the reader of keys notices that it is over.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long it is waited for.
+const END: Duration = Duration::from_secs(1);
 
 /// The terminal, while it is ours.
 pub(super) struct Terminal {
@@ -36,14 +43,14 @@ impl Terminal {
     }
 }
 
-/// What is drawn on.
-pub(super) struct Screen(DefaultTerminal);
+/// What is drawn on. Its own drop would say on a terminal that is gone that it is gone, and panic.
+pub(super) struct Screen(ManuallyDrop<DefaultTerminal>);
 
 impl Screen {
     /// Takes it over. A panic gives it back before it says anything.
     fn enter() -> io::Result<Self> {
         match ratatui::try_init() {
-            Ok(terminal) => Ok(Self(terminal)),
+            Ok(terminal) => Ok(Self(ManuallyDrop::new(terminal))),
             Err(error) => {
                 // Half of it may be done.
                 let _ = ratatui::try_restore();
@@ -69,7 +76,7 @@ impl Drop for Screen {
 pub(super) struct Input {
     keys: mpsc::Receiver<io::Result<Option<KeyEvent>>>,
     stop: Arc<AtomicBool>,
-    reading: Option<JoinHandle<()>>,
+    over: oneshot::Receiver<()>,
 }
 
 impl Input {
@@ -77,9 +84,12 @@ impl Input {
         let (send, keys) = mpsc::channel(64);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let reading = tokio::task::spawn_blocking(move || {
+        let (reads, over) = oneshot::channel();
+        // Not a task: the program ends without it, should the terminal never answer.
+        thread::spawn(move || {
+            let _reads: oneshot::Sender<()> = reads;
             while !stopped.load(Ordering::Relaxed) {
-                let read = match event::poll(PATIENCE) {
+                let read = match pressed() {
                     Ok(false) => continue,
                     Ok(true) => event::read(),
                     Err(error) => Err(error),
@@ -97,17 +107,15 @@ impl Input {
                 }
             }
         });
-        Self { keys, stop, reading: Some(reading) }
+        Self { keys, stop, over }
     }
 
     /// Reads no more, and waits until that is so.
     async fn end(mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.keys.close();
-        if let Some(reading) = self.reading.take() {
-            // It has nothing left to tell.
-            let _ = reading.await;
-        }
+        // It has nothing left to tell.
+        let _ = timeout(END, &mut self.over).await;
     }
 
     /// The next key; `None` once nobody can press any.
@@ -119,6 +127,28 @@ impl Input {
             None => Ok(None),
         }
     }
+}
+
+/// Whether there is something to read, after a while at most. Where the terminal is gone that is an error: crossterm would
+/// go on reading nothing.
+fn pressed() -> io::Result<bool> {
+    #[cfg(unix)]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let terminal = io::stdin();
+        let mut ready = [PollFd::new(&terminal, PollFlags::IN)];
+        let patience = Timespec::try_from(PATIENCE).map_err(io::Error::other)?;
+        match poll(&mut ready, Some(&patience)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if ready.iter().any(|ready| ready.revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        event::poll(Duration::ZERO)
+    }
+    #[cfg(not(unix))]
+    event::poll(PATIENCE)
 }
 
 /// What comes from the terminal.

@@ -70,6 +70,16 @@ fn what_fails_at_once_is_told_on_a_terminal_as_it_was() {
 }
 
 #[test]
+fn it_ends_with_its_terminal() {
+    let server = Running::start();
+    let mut session = Session::start(&server, &["watch"]);
+    session.until(ENTER);
+    session.shows("  live");
+    let status = session.close();
+    assert!(status.code().is_some(), "{status}");
+}
+
+#[test]
 fn lines_are_to_be_had_on_a_terminal_too() {
     let server = Running::start();
     for (args, term, said) in [

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{Read, Write},
     os::unix::ffi::OsStrExt,
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus},
     time::{Duration, Instant},
 };
 
@@ -40,7 +40,7 @@ impl Session {
 
     /// On a terminal of this kind.
     pub(crate) fn spawn_on(mut command: Command, kind: &str) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
@@ -89,6 +89,23 @@ impl Session {
     /// Whether the terminal hands over lines, as it does where nobody has taken it over.
     pub(crate) fn is_cooked(&self) -> bool {
         tcgetattr(&self.terminal).unwrap().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// Closes the terminal, and waits for the program to end.
+    pub(crate) fn close(self) -> ExitStatus {
+        let Self { mut child, terminal, .. } = self;
+        drop(terminal);
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            if begun.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                panic!("it goes on without its terminal");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
