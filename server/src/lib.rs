@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod entropy;
 mod grpc;
+pub mod letters;
 pub mod notify;
 mod operations;
 pub mod provision;

@@ -10,8 +10,10 @@ use approve_server::{
     audit_key,
     auth::{Grant, NewToken, Permission, TokenError},
     check::{self, Verdict},
-    config::{Config, Log, LogFormat, Overrides},
+    config::{Config, ConfigError, Log, LogFormat, Overrides},
+    letters,
     provision::permissions::{self, Patterns, Place, Purpose},
+    store::messages::Revived,
     telemetry,
 };
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -117,6 +119,9 @@ enum Command {
     /// Make an API token while no server runs; with one running, use `approve-cli token`
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Messages to targets of [notify] that could not be sent; also beside running servers
+    #[command(subcommand)]
+    Notifications(NotificationsCommand),
     /// Print the IAM policy that the server's own credentials need, and no more
     IamPolicy(PolicyArguments),
     /// Print completions for a shell, to be sourced or installed
@@ -147,6 +152,55 @@ enum Command {
         #[command(flatten)]
         log: LogArguments,
     },
+}
+
+#[derive(Subcommand)]
+enum NotificationsCommand {
+    /// List dead letters: messages that were given up
+    List {
+        #[command(flatten)]
+        place: StoreArguments,
+        /// To this target alone
+        #[arg(long, value_name = "NAME")]
+        target: Option<String>,
+        /// Also those that are going to be tried again
+        #[arg(long)]
+        all: bool,
+        /// As JSON Lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try dead letters again, within seconds where a server runs
+    #[command(group = clap::ArgGroup::new("which").required(true).multiple(false))]
+    Retry {
+        #[command(flatten)]
+        place: StoreArguments,
+        /// These
+        #[arg(value_name = "ID", group = "which")]
+        ids: Vec<String>,
+        /// All to this target
+        #[arg(long, value_name = "NAME", group = "which")]
+        target: Option<String>,
+        /// All
+        #[arg(long, group = "which")]
+        all: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct StoreArguments {
+    /// The settings of the server, as TOML
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where approvals are kept
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+}
+
+impl StoreArguments {
+    fn config(self) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref(), &Overrides { data_dir: self.data_dir, ..Overrides::default() })
+    }
 }
 
 #[derive(Subcommand)]
@@ -321,6 +375,19 @@ async fn run(command: Command) -> Result<(), AppError> {
             let config = Config::load(config.as_deref(), &Overrides { store: to, ..Overrides::default() })?;
             telemetry::init(&config.log)?;
             app::migrate(&config, &from, verify).await
+        }
+        Command::Notifications(NotificationsCommand::List { place, target, all, json }) => {
+            print!("{}", letters::list(&place.config()?, target, !all, json).await?);
+            Ok(())
+        }
+        Command::Notifications(NotificationsCommand::Retry { place, ids, target, .. }) => {
+            let which = match target {
+                Some(target) => Revived::Target(target),
+                None if ids.is_empty() => Revived::All,
+                None => Revived::Ids(ids),
+            };
+            println!("{} to be tried again", letters::retry(&place.config()?, which).await?);
+            Ok(())
         }
         Command::IamPolicy(arguments) => {
             println!("{}", arguments.policy());

@@ -223,4 +223,64 @@ fn keys_of_sessions_are_long_and_files_are_told_by_their_paths() {
     std::fs::write(&config, format!("[web]\nsession_key_file = {file:?}\n")).unwrap();
     let effective = Config::effective(Some(&config), &Overrides::default()).unwrap();
     assert!(effective.contains("web.session_key_file = ") && !effective.contains("0123456789abcdef"), "{effective}");
+
+const TARGET: &str = "[[notify.target]]\nname = \"ops\"\nwebhook = { url = \"https://a/hook?key=hunter2\" }\n";
+const ROUTE: &str = "[[notify.route]]\nto = [\"ops\"]\n";
+
+#[test]
+fn a_target_is_checked() {
+    load(&[TARGET, ROUTE].concat()).unwrap();
+    assert!(refusal(&[TARGET]).contains("no [[notify.route]] leads to"));
+    assert!(refusal(&[ROUTE]).contains("there is no target \"ops\""));
+    assert!(refusal(&[TARGET, TARGET, ROUTE]).contains("stands twice"));
+    for (from, to, key) in [
+        ("\"ops\"\n", "\"o ps\"\n", "notify"),
+        ("https://a/hook?key=hunter2", "http://a/hook", "webhook.url"),
+        ("https://a/hook?key=hunter2", "ftp://a/hook", "webhook.url"),
+        ("https://a/hook?key=hunter2", "https://ana:pw@a/hook", "webhook.url"),
+        ("url =", "uri =", "notify"),
+        (" }\n", ", secret_files = [\"/nowhere\"] }\n", "/nowhere"),
+        (" }\n", ", allow_networks = [\"10.0.0.1/99\"] }\n", "allow_networks"),
+        (" }\n", " }\ntimeout_seconds = 0\n", "timeout_seconds"),
+        (" }\n", " }\ninclude = [\"everything\"]\n", "notify"),
+        (" }\n", " }\nslack = { url_file = \"/nowhere\" }\n", "one of webhook, slack and email"),
+        ("webhook = { url = \"https://a/hook?key=hunter2\" }\n", "", "one of webhook, slack and email"),
+    ] {
+        let error = refusal(&[&TARGET.replace(from, to), ROUTE]);
+        assert!(error.contains(key) && !error.contains("hunter2"), "{to}: {error}");
+    }
+    let mail = |more: &str| {
+        let target =
+            "[[notify.target]]\nname = \"ops\"\nemail = { server = \"smtp.example.com\", from = \"a@example.com\"";
+        format!("{target}{more} }}\n{ROUTE}")
+    };
+    load(&mail("")).unwrap();
+    for (more, key) in [
+        (", tls = \"none\"", "email.tls"),
+        (", username = \"ana\"", "email.username"),
+        (", to = [\"nobody\"]", "email.to"),
+        (", to = []", "email.to"),
+        (", password = \"hunter2\"", "notify"),
+    ] {
+        let error = refusal(&[&mail(more)]);
+        assert!(error.contains(key) && !error.contains("hunter2"), "{more}: {error}");
+    }
+    assert!(refusal(&["[notify]\ndomain = \"a b\"\n"]).starts_with("notify.domain:"));
+    assert!(refusal(&["[notify.addresses]\n\"user:ana\" = [\"ana\"]\n"]).starts_with("notify.addresses.user:ana:"));
+    assert!(refusal(&["[notify]\nlink_key_files = [\"/nowhere\"]\n"]).contains("/nowhere"));
+}
+
+#[test]
+fn the_effective_config_tells_no_secret_of_a_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("approve.toml");
+    let addresses = "[notify.addresses]\n\"user:ana\" = [\"ana@example.com\"]\n";
+    std::fs::write(&file, [TARGET, ROUTE, addresses].concat()).unwrap();
+    let shown = Config::effective(Some(&file), &Overrides::default()).unwrap();
+    assert!(shown.contains("https://a/hook?***") && !shown.contains("hunter2"), "{shown}");
+    let again = folder.path().join("again.toml");
+    std::fs::write(&again, shown.replace("***", "key=hunter2")).unwrap();
+    let (one, other) =
+        (Config::load(Some(&again), &Overrides::default()), Config::load(Some(&file), &Overrides::default()));
+    assert_eq!(one.unwrap(), other.unwrap(), "{shown}");
 }

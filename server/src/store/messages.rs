@@ -3,9 +3,15 @@
 //! The log says what is to be told. What was sent leaves nothing behind but the place in the log; only a message that
 //! failed has a row, so that it holds up no other.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 
-use super::Revision;
+use super::{
+    Revision, StoreError,
+    postgres::{self, Address},
+    sqlite,
+};
 use crate::approval::ApprovalId;
 
 /// A message that was tried and not sent.
@@ -62,4 +68,45 @@ pub enum Revived {
     Target(String),
     /// All.
     All,
+}
+
+/// The unsent messages of a store, for operators: whether a server uses it or not.
+#[derive(Debug, Clone)]
+pub enum Letters {
+    /// Of the embedded store in a folder.
+    Folder(PathBuf),
+    /// Of a database.
+    Database(Box<Address>),
+}
+
+impl Letters {
+    /// A page of them, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where no server of this version has used the store yet.
+    pub async fn list(&self, query: UnsentQuery) -> Result<Vec<Unsent>, StoreError> {
+        match self {
+            Self::Folder(folder) => {
+                let folder = folder.clone();
+                let listed = tokio::task::spawn_blocking(move || sqlite::unsent(&folder, &query)).await;
+                listed.map_err(StoreError::unavailable)?
+            }
+            Self::Database(address) => postgres::unsent(address, &query).await,
+        }
+    }
+
+    /// Makes dead letters due; how many. A server that sends to their target tries them within seconds.
+    ///
+    /// # Errors
+    /// As for [`Letters::list`].
+    pub async fn retry(&self, which: Revived, at: Timestamp) -> Result<u64, StoreError> {
+        match self {
+            Self::Folder(folder) => {
+                let folder = folder.clone();
+                let revived = tokio::task::spawn_blocking(move || sqlite::revive(&folder, &which, at)).await;
+                revived.map_err(StoreError::unavailable)?
+            }
+            Self::Database(address) => postgres::revive(address, &which, at).await,
+        }
+    }
 }

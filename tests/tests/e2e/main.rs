@@ -43,6 +43,7 @@ mod restart;
 mod rules;
 mod secrets;
 mod shutdown;
+mod smtp;
 mod traces;
 mod two_workflows;
 mod watch;

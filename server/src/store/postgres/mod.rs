@@ -236,6 +236,16 @@ impl Drop for PostgresStore {
     }
 }
 
+/// Unsent messages of a database that servers may use.
+pub(super) async fn unsent(address: &Address, query: &UnsentQuery) -> Result<Vec<Unsent>, StoreError> {
+    messages::list(&Readers::new(address, &TaskTracker::new(), 1)?, query).await
+}
+
+/// Makes dead letters due in a database that servers may use.
+pub(super) async fn revive(address: &Address, which: &Revived, at: Timestamp) -> Result<u64, StoreError> {
+    messages::revive(&Readers::new(address, &TaskTracker::new(), 1)?, which, at).await
+}
+
 /// The writer ended before its time: a defect.
 #[derive(Debug, thiserror::Error)]
 #[error("the store's writer is gone")]

@@ -80,6 +80,27 @@ pub(super) fn open_writer(folder: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// The store has an older schema: no server of this version has opened it yet.
+#[derive(Debug, thiserror::Error)]
+#[error("its schema is of an older version: start the server once, which brings it up to date")]
+struct OlderSchema;
+
+/// A connection beside that of a server, for a short write. It changes no schema.
+pub(super) fn open_beside(folder: &Path) -> Result<Connection, StoreError> {
+    refuse_moved(folder)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(folder.join(DATABASE), flags).map_err(failed)?;
+    prepare(&connection, 2_000)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    match found.cmp(&known) {
+        std::cmp::Ordering::Equal => Ok(connection),
+        std::cmp::Ordering::Greater => Err(StoreError::NewerSchema { found, known }),
+        std::cmp::Ordering::Less => Err(unavailable(OlderSchema)),
+    }
+}
+
 /// A connection that only reads.
 pub(super) fn open_reader(folder: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -167,6 +167,16 @@ impl Drop for SqliteStore {
     }
 }
 
+/// Unsent messages of the store in a folder, which a server may have open.
+pub(super) fn unsent(folder: &Path, query: &UnsentQuery) -> Result<Vec<Unsent>, StoreError> {
+    messages::list(&connection::open_beside(folder)?, query)
+}
+
+/// Makes dead letters due in the store in a folder, which a server may have open.
+pub(super) fn revive(folder: &Path, which: &Revived, at: Timestamp) -> Result<u64, StoreError> {
+    messages::revive(&connection::open_beside(folder)?, which, at)
+}
+
 /// The writer's thread ended before its time: a defect.
 #[derive(Debug, thiserror::Error)]
 #[error("the store's writer is gone")]

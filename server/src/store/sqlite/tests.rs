@@ -455,3 +455,37 @@ async fn closing_waits_for_what_was_begun_and_merges_the_log() {
     drop(store);
     assert_eq!(*open(folder.path()).head().borrow(), 1);
 }
+
+#[tokio::test]
+async fn letters_are_read_and_tried_again_beside_a_server() {
+    use crate::store::messages::{Letters, Revived, Told, Unsent, UnsentQuery};
+
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    store.take_target("ops").await.unwrap();
+    let letter = Unsent {
+        id: "ops.1.requested".to_owned(),
+        target: "ops".to_owned(),
+        approval: crate::approval::ApprovalId::from_uuid(uuid::Uuid::from_u128(1)),
+        notice: "{}".to_owned(),
+        attempts: 3,
+        error: "it answered with status 410".to_owned(),
+        created: seconds(1),
+        due: None,
+    };
+    let told = Told { revision: 0, unsent: vec![letter.clone()], sent: Vec::new() };
+    assert!(store.note_told("ops", told).await.unwrap());
+    let letters = Letters::Folder(folder.path().to_owned());
+    let dead = UnsentQuery { dead: true, limit: 10, ..UnsentQuery::default() };
+    assert_eq!(letters.list(dead.clone()).await.unwrap(), [letter.clone()]);
+    assert_eq!(letters.retry(Revived::Ids(vec![letter.id.clone()]), seconds(9)).await.unwrap(), 1);
+    assert_eq!(letters.list(dead).await.unwrap(), []);
+    let due = store.due_unsent("ops", seconds(9), 10).await.unwrap().items;
+    assert_eq!(due, [Unsent { due: Some(seconds(9)), ..letter }]);
+    // The server goes on writing.
+    assert!(store.note_told("ops", Told { revision: 5, ..Told::default() }).await.unwrap());
+    assert!(matches!(
+        Letters::Folder(folder.path().join("nowhere")).list(UnsentQuery::default()).await,
+        Err(StoreError::Unavailable(_))
+    ));
+}

@@ -18,6 +18,7 @@ use crate::{
     store::{
         Changes, NextDue, Revision, SharedStore, StoreError,
         conformance::{changes, created, done, head, history, origin, record, reject, seconds, task},
+        messages::Told,
         postgres::{Options, migrate::NEWEST},
     },
 };
@@ -352,4 +353,22 @@ async fn servers_that_start_at_once_make_the_schema_once() {
     client.batch_execute("UPDATE schema_version SET version = 99").await.unwrap();
     let newer = database.try_open(&url, Options::default()).await;
     assert!(matches!(newer, Err(StoreError::NewerSchema { found: 99, known }) if known == newest), "{newer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn one_server_sends_to_a_target_and_another_once_it_is_gone() {
+    let database = Database::new(Options::default());
+    let mut stores = stores(&database, &[Options::default(), Options::default()]).await;
+    let approval = created(&stores[0], task(1)).await;
+    assert_eq!(stores[0].take_target("ops").await.unwrap(), Some(approval.revision));
+    assert_eq!(stores[1].take_target("ops").await.unwrap(), None, "both send to it");
+    let told = |revision| Told { revision, ..Told::default() };
+    assert!(!stores[1].note_told("ops", told(approval.revision + 1)).await.unwrap());
+    assert!(stores[0].note_told("ops", told(approval.revision + 2)).await.unwrap());
+    assert_eq!(stores[1].take_target("mail").await.unwrap(), Some(approval.revision), "another target is free");
+    // A lease that is given up, or ended, frees what the server had.
+    stores.remove(0).close().await.unwrap();
+    assert_eq!(stores[0].take_target("ops").await.unwrap(), Some(approval.revision + 2));
+    assert!(stores[0].note_told("ops", told(approval.revision + 3)).await.unwrap());
 }
