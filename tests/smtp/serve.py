@@ -34,7 +34,7 @@ class Keep:
 
 def check(server, session, envelope, mechanism, data):
     known = isinstance(data, LoginPassword) and (data.login, data.password) == (name.encode(), password.encode())
-    return AuthResult(success=known)
+    return AuthResult(success=known, handled=False)
 
 
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
