@@ -223,6 +223,7 @@ fn keys_of_sessions_are_long_and_files_are_told_by_their_paths() {
     std::fs::write(&config, format!("[web]\nsession_key_file = {file:?}\n")).unwrap();
     let effective = Config::effective(Some(&config), &Overrides::default()).unwrap();
     assert!(effective.contains("web.session_key_file = ") && !effective.contains("0123456789abcdef"), "{effective}");
+}
 
 const TARGET: &str = "[[notify.target]]\nname = \"ops\"\nwebhook = { url = \"https://a/hook?key=hunter2\" }\n";
 const ROUTE: &str = "[[notify.route]]\nto = [\"ops\"]\n";
