@@ -1,5 +1,6 @@
 //! The parts, wired in one place: settings in, exit out.
 
+mod await_store;
 mod error;
 mod follow;
 mod inbox;
@@ -78,6 +79,9 @@ pub async fn serve(config: Config, live: Live, ready_file: Option<&Path>) -> Res
         Some(address) => Some(bind(address, "metrics_listen").await?),
         None => None,
     };
+    if !await_store::answers(&config, metrics.as_ref(), &mut signals).await? {
+        return Ok(());
+    }
     let parts = Base::open(&config, &aws).await?.start(&config);
     let running = parts.serve(&config, listener, metrics, Some(live)).await?;
     write_ready(ready_file, &Ready { grpc: Some(running.url()), aws: None, state_machine_arn: None, pid: pid() })?;

@@ -1,5 +1,6 @@
 //! Several servers on one database: each takes any call, and what one leaves another goes on with.
 
+mod away;
 mod clients;
 
 use std::{net::TcpListener, time::Duration};

@@ -256,6 +256,29 @@ pub(super) fn failed(error: tokio_postgres::Error) -> StoreError {
     if corrupt { StoreError::corrupt(error) } else { StoreError::unavailable(error) }
 }
 
+/// Whether the database lets somebody in who may write.
+pub(crate) async fn answers(address: &Address) -> Result<(), StoreError> {
+    let tasks = TaskTracker::new();
+    let (client, driving) = address.connect(&tasks, None).await.map_err(failed)?;
+    let answered = client.simple_query("SELECT 1").await;
+    drop(client);
+    driving.abort();
+    tasks.close();
+    tasks.wait().await;
+    answered.map(drop).map_err(failed)
+}
+
+/// Whether what [`answers`] said may be another thing in a while: not where the database has said that it will not have
+/// it, nor where it is not the one that it should be.
+pub(crate) fn may_pass(error: &StoreError) -> bool {
+    let StoreError::Unavailable(source) = error else { return false };
+    let Some(error) = source.downcast_ref::<tokio_postgres::Error>() else { return true };
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    let mut inner =
+        causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).filter_map(|error| error.get_ref());
+    is_passing(error) && !inner.any(|error| error.is::<rustls::Error>())
+}
+
 /// Whether the database has no connection left to give.
 pub(super) fn is_crowded(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)

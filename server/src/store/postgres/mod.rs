@@ -49,6 +49,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::connection::{Address, BadAddress};
+pub(crate) use self::connection::{answers, may_pass};
 pub(crate) use self::probe::probe;
 use self::{
     keeper::{Keeper, Session, first_standing},

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Options, SqliteStore, connection::DATABASE, events, list, log, read, rows, tables};
+use super::{Options, SqliteStore, connection::DATABASE, events, list, log, read, rows, search, tables};
 use crate::{
     approval::Status,
     store::{
@@ -74,6 +74,12 @@ fn no_statement_looks_at_every_row() {
         rows::HEAD,
         list::ROW,
         list::LABELED,
+        list::WAITING,
+        search::IN_BUCKET[0],
+        search::IN_BUCKET[1],
+        search::TAKE_TERM,
+        search::NOT_YET,
+        search::UNINDEXED,
         log::CHANGES,
         log::PENDING_NOW,
         log::FIRST_EVENT,
@@ -102,7 +108,7 @@ fn no_statement_looks_at_every_row() {
         tables::SET_HEARTBEAT,
         tables::SET_DETACHED,
     ];
-    let both = [list::BY_EXECUTION, list::BY_LABEL, list::BY_WORKFLOW, list::BY_STATUS, list::BY_ID];
+    let both = [list::BY_EXECUTION, list::BY_LABEL, list::BY_TERM, list::BY_WORKFLOW, list::BY_STATUS, list::BY_ID];
     for sql in single.into_iter().chain(both.into_iter().flatten()) {
         for step in plan(&connection, sql) {
             assert!(!step.contains("TEMP B-TREE"), "{step}: {sql}");
@@ -488,4 +494,72 @@ async fn letters_are_read_and_tried_again_beside_a_server() {
         Letters::Folder(folder.path().join("nowhere")).list(UnsentQuery::default()).await,
         Err(StoreError::Unavailable(_))
     ));
+}
+
+/// A store of before there were indexes for lists, with one approval that is rare, the first.
+async fn without_indexes(folder: &Path, count: u32) -> Arc<crate::approval::Approval> {
+    let store: SharedStore = Arc::new(open(folder));
+    let admissions = (0..count).map(|number| {
+        let mut admission = task(number);
+        if number == 0 {
+            "Buy a house".clone_into(&mut admission.task.request.title);
+        }
+        created(&store, admission)
+    });
+    let rare = join_all(admissions).await.swap_remove(0);
+    store.close().await.unwrap();
+    let before = "DROP TABLE waiting; DROP TABLE texts; DELETE FROM meta; PRAGMA user_version = 2";
+    Connection::open(folder.join(DATABASE)).unwrap().execute_batch(before).unwrap();
+    rare
+}
+
+fn unindexed(folder: &Path) -> i64 {
+    search::unindexed(&Connection::open(folder.join(DATABASE)).unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_store_is_served_while_it_is_indexed() {
+    const COUNT: u32 = 2_300;
+    let folder = TempDir::new().unwrap();
+    let rare = without_indexes(folder.path(), COUNT).await;
+    // Each start goes on where the one before it was ended.
+    let mut left = i64::from(COUNT);
+    while left > i64::from(COUNT) / 2 {
+        drop(open(folder.path()));
+        assert!(unindexed(folder.path()) <= left);
+        let store: SharedStore = Arc::new(open(folder.path()));
+        let found = store.find_prefix(rare.id.as_str(), 1).await.unwrap();
+        assert_eq!(found, [rare.id.clone()]);
+        left = unindexed(folder.path());
+    }
+    let store: SharedStore = Arc::new(open(folder.path()));
+    let late = created(&store, task(COUNT)).await;
+    let text = |text: &str| ListQuery {
+        filter: Filter { text: Some(text.to_owned()), ..Filter::default() },
+        statuses: Vec::new(),
+        order: Order::NewestFirst,
+        after: None,
+        limit: 10,
+    };
+    // Before it is found at once, it is found page by page.
+    let mut query = text("a house");
+    let found = loop {
+        let page = store.list(query.clone()).await.unwrap();
+        if let Some(found) = page.approvals.into_iter().next() {
+            break found;
+        }
+        assert!(page.next.is_some(), "it is not found");
+        query.after = page.next;
+    };
+    assert_eq!(found.id, rare.id);
+    while unindexed(folder.path()) > 0 {
+        tokio::task::yield_now().await;
+    }
+    let page = store.list(text("a house")).await.unwrap();
+    assert_eq!((page.approvals.len(), page.next), (1, None), "it is on the first page");
+    assert_eq!(store.list(text("invoice")).await.unwrap().approvals[0].id, late.id);
+    let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
+    let rows = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap();
+    assert_eq!(rows("SELECT count(*) FROM texts_docsize"), COUNT + 1);
+    assert_eq!(rows("SELECT count(*) FROM waiting"), COUNT + 1);
 }

@@ -7,15 +7,17 @@ mod servers;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use self::servers::soon;
 use super::{Address, Options, PostgresStore, events, list, log, messages, read};
 use crate::store::{
-    SharedStore, StoreError,
-    conformance::{Bed, conformance},
+    Filter, ListQuery, Order, SharedStore, StoreError,
+    conformance::{Bed, conformance, created, task},
 };
 
 /// A database that goes with it.
@@ -155,4 +157,72 @@ async fn no_statement_looks_at_every_row() {
             assert!(!step.contains("Seq Scan") || small, "{step}: {sql}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn what_an_older_server_wrote_is_indexed_besides() {
+    const COUNT: u32 = 2_300;
+    let database = Database::new(Options::default());
+    let store = database.open().await;
+    let admissions = (0..COUNT).map(|number| {
+        let mut admission = task(number);
+        if number == 0 {
+            "Buy a house".clone_into(&mut admission.task.request.title);
+        }
+        created(&store, admission)
+    });
+    join_all(admissions).await;
+    drop(store);
+    // As version 2 left it.
+    let client = database.client().await;
+    drop(database.open().await);
+    let before =
+        "DROP TABLE waiting, texts; ALTER TABLE head DROP COLUMN indexed; UPDATE schema_version SET version = 2";
+    client.batch_execute(before).await.unwrap();
+
+    let store = database.open().await;
+    let complete = async |indexed: i64| loop {
+        let row = client.query_one("SELECT indexed, number FROM head", &[]).await.unwrap();
+        if (row.get::<_, i64>(0), row.get::<_, i64>(1)) == (indexed, indexed) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    };
+    soon("all to be indexed", complete(COUNT.into())).await;
+    let query = |text: &str| ListQuery {
+        filter: Filter { text: Some(text.to_owned()), ..Filter::default() },
+        statuses: Vec::new(),
+        order: Order::NewestFirst,
+        after: None,
+        limit: 10,
+    };
+    let page = store.list(query("a house")).await.unwrap();
+    assert_eq!((page.approvals.len(), page.next), (1, None));
+    // One that runs beside: it moves the head, and knows of no index. What comes after that does not hide it.
+    drop(store);
+    drop(database.open().await);
+    client.batch_execute("DELETE FROM texts; DELETE FROM waiting; UPDATE head SET indexed = 7").await.unwrap();
+    let store = database.open().await;
+    let late = created(&store, task(COUNT)).await;
+    assert_eq!(store.list(query("invoice 2300")).await.unwrap().approvals[0].id, late.id);
+    soon("all to be indexed again", complete(i64::from(COUNT) + 1)).await;
+    let rows: i64 = client.query_one("SELECT count(*) FROM texts", &[]).await.unwrap().get(0);
+    assert_eq!(rows, i64::from(COUNT) + 1 - 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn without_an_index_of_texts_they_are_looked_through() {
+    let database = Database::new(Options::default());
+    let store = database.open().await;
+    created(&store, task(1)).await;
+    let found = async || {
+        let filter = Filter { text: Some("INVOICE 1".to_owned()), ..Filter::default() };
+        let query = ListQuery { filter, statuses: Vec::new(), order: Order::OldestFirst, after: None, limit: 10 };
+        store.list(query).await.unwrap().approvals.len()
+    };
+    assert_eq!(found().await, 1);
+    database.client().await.batch_execute("DROP EXTENSION pg_trgm CASCADE").await.unwrap();
+    assert_eq!(found().await, 1);
 }

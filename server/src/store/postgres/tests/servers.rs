@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Waits for what comes within a few seconds.
-async fn soon<T>(what: &str, waiting: impl Future<Output = T>) -> T {
+pub(super) async fn soon<T>(what: &str, waiting: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("waited for {what}"))
 }
 
