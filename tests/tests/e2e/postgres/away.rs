@@ -16,15 +16,12 @@ use tempfile::TempDir;
 /// A server that is started in a folder, and its place for metrics.
 fn launch(folder: &TempDir, url: &str, aws: &str) -> (Process, String) {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let config = write_config(
-        folder.path(),
-        &format!(
-            "metrics_listen = \"{address}\"\n[aws]\nregion = \"us-east-1\"\nendpoint = \"{aws}\"\n\n{SHORT_LEASE}"
-        ),
-    );
+    let config =
+        write_config(folder.path(), &format!("[aws]\nregion = \"us-east-1\"\nendpoint = \"{aws}\"\n\n{SHORT_LEASE}"));
     let mut command = command(binaries::server(), folder.path());
     command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(config);
     command.arg("--ready-file").arg(folder.path().join("ready.json")).env("APPROVE_SERVER__STORE", url);
+    command.env("APPROVE_SERVER__METRICS_LISTEN", &address);
     (Process::spawn("approve-server", command, folder.path()), format!("http://{address}"))
 }
 
