@@ -508,7 +508,8 @@ async fn without_indexes(folder: &Path, count: u32) -> Arc<crate::approval::Appr
     });
     let rare = join_all(admissions).await.swap_remove(0);
     store.close().await.unwrap();
-    let before = "DROP TABLE waiting; DROP TABLE texts; DELETE FROM meta; PRAGMA user_version = 2";
+    let before = "DROP TABLE waiting; DROP TABLE texts; DROP TABLE told; DROP TABLE unsent; DELETE FROM meta;
+        PRAGMA user_version = 2";
     Connection::open(folder.join(DATABASE)).unwrap().execute_batch(before).unwrap();
     rare
 }

@@ -177,8 +177,7 @@ async fn what_an_older_server_wrote_is_indexed_besides() {
     // As version 2 left it.
     let client = database.client().await;
     drop(database.open().await);
-    let before =
-        "DROP TABLE waiting, texts; ALTER TABLE head DROP COLUMN indexed; UPDATE schema_version SET version = 2";
+    let before = "DROP TABLE waiting, texts, told, unsent; ALTER TABLE head DROP COLUMN indexed; UPDATE schema_version SET version = 2";
     client.batch_execute(before).await.unwrap();
 
     let store = database.open().await;
