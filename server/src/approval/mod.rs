@@ -6,6 +6,7 @@ pub(crate) mod arbitrary;
 mod explain;
 mod id;
 mod machine;
+mod members;
 mod origin;
 #[cfg(test)]
 mod properties;
@@ -19,6 +20,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::members::Members;
 pub use self::{
     answer::{
         Answer, ERROR_CANCELED, ERROR_EXPIRED, ERROR_INVALID_REQUEST, ERROR_REJECTED, MAX_CAUSE_CHARS, MAX_OUTPUT_BYTES,

@@ -177,7 +177,7 @@ async fn certificates_and_keys_that_can_not_be_used_are_named() {
         (tls(&cert, &missing, ""), ["tls.key_file", "missing.pem"]),
         (tls(&nothing, &key, ""), ["tls.cert_file", "no certificate"]),
         (tls(&cert, &other_key, ""), ["two.key", "own key"]),
-        (tls(&cert, &nothing, ""), ["nothing.pem", "own key"]),
+        (tls(&cert, &nothing, ""), ["nothing.pem", "a private key in PEM"]),
         (
             tls(&cert, &key, &format!("client_ca_file = {nothing:?}\nrequire_client_cert = true\n")),
             ["client_ca_file", "no certificate"],

@@ -45,7 +45,7 @@ fn blocks(text: &str) -> Vec<(String, String)> {
 fn commands(text: &str) -> Vec<String> {
     blocks(text)
         .into_iter()
-        .filter(|(language, _)| matches!(language.as_str(), "" | "sh" | "bash" | "console"))
+        .filter(|(language, _)| matches!(language.as_str(), "sh" | "bash" | "console"))
         .flat_map(|(_, block)| {
             let block = block.replace("\\\n", " ");
             block.lines().map(|line| line.trim_start_matches("$ ").trim().to_owned()).collect::<Vec<_>>()
@@ -171,10 +171,11 @@ async fn the_configuration_that_it_shows_is_one() {
 }
 
 #[test]
-fn the_roles_that_it_shows_are_some() {
+fn the_roles_that_are_shown_are_some() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("approve.toml");
-    fs::write(&file, block_with(&readme(), "toml", "client_ca_file")).unwrap();
+    let page = fs::read_to_string(binaries::repository().join("server/ACCESS.md")).unwrap();
+    fs::write(&file, block_with(&page, "toml", "client_ca_file")).unwrap();
     let config = approve_server::config::Config::load(Some(&file), &Default::default()).unwrap();
     assert_eq!(config.role.len(), 2);
     let limits = approve_server::config::Limits::default();

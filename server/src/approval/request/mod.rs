@@ -4,16 +4,13 @@
 //! whom. What is beside `approve` is the payload: the value of `input` where that is all, else the object without
 //! `approve`. Payloads keep their exact text.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{self, MapAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Value, value::RawValue};
 
-use super::{Labels, Principal, Priority, Rule, Source};
+use super::{Labels, Members, Principal, Priority, Rule, Source};
 
 mod rule;
 
@@ -225,31 +222,6 @@ fn payload(members: &Members<'_>) -> String {
 /// serde_json names a line and column within the block, which nobody can look up.
 fn without_position(message: &str) -> String {
     message.rfind(" at line ").and_then(|end| message.get(..end)).unwrap_or(message).to_owned()
-}
-
-/// An object's members in order, doubles kept, values as they stand.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
 }
 
 #[derive(Deserialize)]

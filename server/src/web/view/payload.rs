@@ -1,16 +1,11 @@
 //! A payload as fields that people can read. Values keep their exact text: no number passes through a double, no date is
 //! written anew, a name that stands twice is shown twice.
 
-use std::fmt;
-
 use askama::Template;
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor},
-};
 use serde_json::value::RawValue;
 
 use super::{brief, visible};
+use crate::approval::Members;
 
 /// The most values that are shown as fields. What is beyond is in the exact text.
 const MAX_VALUES: usize = 1_000;
@@ -95,8 +90,8 @@ fn shown(json: &str, depth: usize, left: &mut usize) -> Shown {
             }
             Err(_) => Shown::Json(visible(json)),
         },
-        Some(b'[') => match serde_json::from_str::<Items<'_>>(json) {
-            Ok(Items(items)) => {
+        Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(json) {
+            Ok(items) => {
                 let numbered = items.into_iter().enumerate().map(|(at, item)| ((at + 1).to_string(), item));
                 nested(numbered, "entry", "entries", deeper, left)
             }
@@ -173,56 +168,6 @@ pub(crate) fn words(name: &str) -> String {
     }
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.is_empty() { visible(name) } else { text }
-}
-
-/// An object's members in order, doubles kept.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
-}
-
-/// An array's items.
-struct Items<'a>(Vec<&'a RawValue>);
-
-impl<'de> Deserialize<'de> for Items<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Items<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(Items(items))
-            }
-        }
-        deserializer.deserialize_seq(Collect)
-    }
 }
 
 #[cfg(test)]
