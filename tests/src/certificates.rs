@@ -35,7 +35,13 @@ impl Authority {
 
     /// A certificate for a server on 127.0.0.1.
     pub fn server(&self) -> Certified {
-        let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        self.server_named(&["127.0.0.1", "localhost"])
+    }
+
+    /// A certificate for a server of these names.
+    pub fn server_named(&self, names: &[&str]) -> Certified {
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(&params)
     }

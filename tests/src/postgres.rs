@@ -2,7 +2,9 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
+    io::Write as _,
+    net::Ipv4Addr,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
 };
 
@@ -13,6 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     DEADLINE, Server, binaries,
+    certificates::Certified,
     process::{Process, command},
     server::write_config,
     wait_for,
@@ -25,6 +28,8 @@ pub struct Postgres {
     process: Process,
     folder: TempDir,
     standby_of: Option<PathBuf>,
+    /// Where else it listens.
+    address: Option<Ipv4Addr>,
     /// What [`Postgres::freeze`] has stopped.
     frozen: Vec<Pid>,
 }
@@ -56,8 +61,8 @@ impl Postgres {
         let folder = TempDir::new().unwrap();
         // Run as root, PostgreSQL is another user's.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
-        let process = spawn(folder.path(), standby_of.as_deref());
-        let mut postgres = Self { process, folder, standby_of, frozen: Vec::new() };
+        let process = spawn(folder.path(), standby_of.as_deref(), None);
+        let mut postgres = Self { process, folder, standby_of, address: None, frozen: Vec::new() };
         postgres.answers().await;
         postgres
     }
@@ -108,8 +113,32 @@ impl Postgres {
     /// Starts it again after a stop, and waits until it answers.
     pub async fn start_again(&mut self) {
         assert!(self.process.ended().is_some(), "it runs");
-        self.process = spawn(self.folder.path(), self.standby_of.as_deref());
+        self.process = spawn(self.folder.path(), self.standby_of.as_deref(), self.address);
         self.answers().await;
+    }
+
+    /// Starts it anew with TLS and a password for whoever comes by the network; where that is.
+    pub async fn protect(&mut self, certified: &Certified, password: &str) -> Ipv4Addr {
+        connect(&self.url()).await.batch_execute(&format!("ALTER ROLE approve PASSWORD '{password}'")).await.unwrap();
+        self.stop(Stop::Fast).await;
+        let data = self.data_folder().join("data");
+        let owner = fs::metadata(&data).unwrap();
+        for (name, text) in [("server.crt", &certified.certificate), ("server.key", &certified.key)] {
+            let file = data.join(name);
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
+        }
+        let mut config = fs::OpenOptions::new().append(true).open(data.join("postgresql.conf")).unwrap();
+        writeln!(config, "ssl = on").unwrap();
+        fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all 127.0.0.0/8 scram-sha-256\n")
+            .unwrap();
+        // One of its own, as its port is not.
+        let [a, b, c, ..] = *Uuid::new_v4().as_bytes();
+        let address = Ipv4Addr::new(127, a.clamp(1, 254), b.clamp(1, 254), c.clamp(1, 254));
+        self.address = Some(address);
+        self.start_again().await;
+        address
     }
 
     /// Makes a standby one that is written to.
@@ -143,8 +172,9 @@ impl Drop for Postgres {
     }
 }
 
-fn spawn(folder: &Path, standby_of: Option<&Path>) -> Process {
+fn spawn(folder: &Path, standby_of: Option<&Path>, address: Option<Ipv4Addr>) -> Process {
     let mut command = command(binaries::repository().join("tests/postgres/run"), folder);
+    command.env("APPROVE_TEST_LISTEN", address.map_or_else(String::new, |address| address.to_string()));
     command.arg(folder.join("postgres"));
     command.args(standby_of);
     Process::spawn("postgres", command, folder)
@@ -185,6 +215,11 @@ impl Database {
     /// Its URL.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its URL by a way to its PostgreSQL.
