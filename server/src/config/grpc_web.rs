@@ -25,7 +25,7 @@ impl GrpcWeb {
     }
 }
 
-/// Where a page comes from: "https://inbox.example.com", with a port where it is not the scheme's own; ":*" is any port.
+/// Where a page comes from: `https://inbox.example.com`, with a port where it is not the scheme's own; `:*` is any port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct WebOrigin {

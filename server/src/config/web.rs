@@ -12,7 +12,7 @@ use crate::approval::ApprovalId;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Web {
-    /// Where people reach it: scheme and host, as in "https://approve.example.com". Absent: the address that is served,
+    /// Where people reach it: scheme and host, as in `https://approve.example.com`. Absent: the address that is served,
     /// which then is loopback.
     pub public_url: Option<String>,
     /// How long a session lasts, in minutes. 1 to 1,440.
