@@ -111,7 +111,7 @@ fn count(connection: &Connection, driver: &Driver<'_>, most: usize) -> Result<us
             }
             Ok(count.min(most))
         }
-        Driver::Text(text) => run(search::COUNT, &[&search::expression(text), &limit]),
+        Driver::Text(text) => search::count(connection, &search::expression(connection, text)?, most),
         // They are asked for as they are.
         Driver::Execution(_) | Driver::Workflow(_) | Driver::Status | Driver::Id => Ok(most),
     }

@@ -23,6 +23,9 @@ use crate::{
 /// So many approvals of an older store are put into the indexes at a time: as long as that takes, writes wait.
 const PIECE: usize = 100;
 
+/// A piece that so many documents hold is not rare.
+const RARE: usize = 256;
+
 const PUT_TERM: &str = "INSERT OR IGNORE INTO waiting (term, approval_id) VALUES (?1, ?2)";
 pub(super) const TAKE_TERM: &str = "DELETE FROM waiting WHERE term = ?1 AND approval_id = ?2";
 const PUT_TEXT: &str = "INSERT INTO texts (rowid, text) VALUES (?1, ?2)";
@@ -35,7 +38,7 @@ const BUCKETS: [&str; 2] = [
     "SELECT rowid FROM texts WHERE texts MATCH ?1 AND rowid <= ?2 ORDER BY rowid DESC",
     "SELECT rowid FROM texts WHERE texts MATCH ?1 AND rowid >= ?2 ORDER BY rowid",
 ];
-pub(super) const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM texts WHERE texts MATCH ?1 LIMIT ?2)";
+const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM texts WHERE texts MATCH ?1 LIMIT ?2)";
 pub(super) const UNINDEXED: &str = "SELECT value FROM meta WHERE key = 'unindexed'";
 pub(super) const NOT_YET: &str = "SELECT a.number, a.id, a.status, r.request
     FROM approvals a JOIN requests r ON r.approval = a.number
@@ -63,10 +66,25 @@ fn beginning(key: i64) -> String {
     std::iter::once("apr_".to_owned()).chain((0..13).rev().map(|place| digit(place).to_string())).collect()
 }
 
-/// What a document holds that holds `text`, as the index has to be asked for it.
-pub(super) fn expression(text: &str) -> String {
+/// What a document holds that holds `text`, or a part of that, as the index has to be asked for it. It walks all of a
+/// piece's documents, however rare the others are: those that many hold are left out where a rare one leads there.
+pub(super) fn expression(connection: &Connection, text: &str) -> Result<String, StoreError> {
     let quoted = |trigram: &String| format!("\"{}\"", trigram.replace('"', "\"\""));
-    trigrams(text).iter().map(quoted).collect::<Vec<_>>().join(" AND ")
+    let all: Vec<_> = trigrams(text).iter().map(quoted).collect();
+    let mut rare = Vec::new();
+    for piece in &all {
+        if count(connection, piece, RARE)? < RARE {
+            rare.push(piece.as_str());
+        }
+    }
+    Ok(if rare.is_empty() { all.join(" AND ") } else { rare.join(" AND ") })
+}
+
+/// How many documents are found so, at most `most`.
+pub(super) fn count(connection: &Connection, expression: &str, most: usize) -> Result<usize, StoreError> {
+    let mut statement = connection.prepare_cached(COUNT).map_err(failed)?;
+    let count: i64 = statement.query_row(params![expression, sql_limit(most)], |row| row.get(0)).map_err(failed)?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// Ids in order, after one.
@@ -88,7 +106,7 @@ impl BucketIds<'_> {
         let sql = in_order(BUCKETS, self.order);
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
         let mut found = Vec::new();
-        let mut rows = statement.query(params![expression(text), first]).map_err(failed)?;
+        let mut rows = statement.query(params![expression(self.connection, text)?, first]).map_err(failed)?;
         while found.len() < self.limit
             && let Some(row) = rows.next().map_err(failed)?
         {
