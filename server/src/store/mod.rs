@@ -557,6 +557,10 @@ pub trait Store: Send + Sync + 'static {
     /// Makes dead letters due; how many.
     async fn revive_unsent(&self, which: Revived, at: Timestamp) -> Result<u64, StoreError>;
 
+    /// Forgets unsent messages that were first tried before a time, and of each target's dead letters all but the newest
+    /// `most`; how many it forgot.
+    async fn forget_unsent(&self, before: Timestamp, most: u32) -> Result<u64, StoreError>;
+
     /// Writes out what is in hand and closes. Later calls fail with [`StoreError::Closed`].
     async fn close(&self) -> Result<(), StoreError>;
 }

@@ -381,6 +381,10 @@ impl Store for FragileStore {
         self.write(|store| async move { store.revive_unsent(which, at).await }).await
     }
 
+    async fn forget_unsent(&self, before: Timestamp, most: u32) -> Result<u64, StoreError> {
+        self.write(|store| async move { store.forget_unsent(before, most).await }).await
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         self.read(|store| async move { store.close().await }).await
     }

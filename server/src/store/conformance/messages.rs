@@ -95,3 +95,31 @@ pub(crate) async fn dead_letters_are_found_and_tried_again(bed: &dyn Bed) {
     assert_eq!(revive(Revived::All).await, 2);
     assert_eq!(ids(dead).await, "");
 }
+
+pub(crate) async fn what_is_old_or_too_much_is_forgotten(bed: &dyn Bed) {
+    let store = bed.open().await;
+    for target in ["hook", "mail"] {
+        store.take_target(target).await.unwrap();
+    }
+    let tried = |id, target, due, second| Unsent { created: seconds(second), ..message(id, target, due) };
+    let hook = [
+        tried("1", "hook", None, 10),
+        tried("2", "hook", None, 40),
+        tried("3", "hook", None, 30),
+        tried("4", "hook", None, 20),
+        tried("5", "hook", Some(60), 15),
+    ];
+    let mail = [tried("6", "mail", None, 11), tried("7", "mail", Some(60), 5), tried("8", "mail", None, 9)];
+    assert!(store.note_told("hook", unsent(0, &hook)).await.unwrap());
+    assert!(store.note_told("mail", unsent(0, &mail)).await.unwrap());
+    let ids = async || all(&store).await.into_iter().map(|message| message.id).collect::<Vec<_>>().concat();
+
+    assert_eq!(store.forget_unsent(seconds(0), 4).await.unwrap(), 0);
+    assert_eq!(ids().await, "12345678");
+    // Old ones, whether they were given up or wait; not what is as old as that.
+    assert_eq!(store.forget_unsent(seconds(10), 4).await.unwrap(), 2);
+    assert_eq!(ids().await, "123456");
+    // Each target has its own newest ones; what is to be tried again is none of them.
+    assert_eq!(store.forget_unsent(seconds(0), 2).await.unwrap(), 2);
+    assert_eq!(ids().await, "2356");
+}

@@ -99,6 +99,7 @@ macro_rules! conformance {
             messages a_target_is_told_what_comes_after_it,
             messages what_was_not_sent_is_kept_until_it_is,
             messages dead_letters_are_found_and_tried_again,
+            messages what_is_old_or_too_much_is_forgotten,
             rest pending_approvals_are_counted,
             rest any_character_is_kept,
             rest workflows_are_kept,

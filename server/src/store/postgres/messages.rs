@@ -123,6 +123,17 @@ pub(super) async fn revive(readers: &Readers, which: &Revived, at: Timestamp) ->
     revived.map_err(failed)
 }
 
+/// Forgets what is older than `before`, and dead letters beyond the newest `most` of each target; how many.
+pub(super) async fn forget(readers: &Readers, before: Timestamp, most: u32) -> Result<u64, StoreError> {
+    const FORGET: &str = "DELETE FROM unsent WHERE created < $1 OR id IN (
+        SELECT ranked.id FROM (
+            SELECT id, row_number() OVER (PARTITION BY target ORDER BY created DESC, id DESC) AS place
+            FROM unsent WHERE due IS NULL
+        ) ranked WHERE ranked.place > $2)";
+    let client = readers.client().await?;
+    client.execute(FORGET, &[&before.as_millisecond(), &i64::from(most)]).await.map_err(failed)
+}
+
 fn read(row: &Row) -> Result<Unsent, StoreError> {
     Ok(Unsent {
         id: get(row, 0)?,

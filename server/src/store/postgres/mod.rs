@@ -452,6 +452,10 @@ impl Store for PostgresStore {
         messages::revive(&self.readers, &which, at).await
     }
 
+    async fn forget_unsent(&self, before: Timestamp, most: u32) -> Result<u64, StoreError> {
+        messages::forget(&self.readers, before, most).await
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         let take = |task: &Mutex<Option<JoinHandle<()>>>| task.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());

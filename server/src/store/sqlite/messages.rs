@@ -110,6 +110,20 @@ pub(super) fn revive(connection: &Connection, which: &Revived, at: Timestamp) ->
     Ok(revived as u64)
 }
 
+/// Forgets what is older than `before`, and dead letters beyond the newest `most` of each target; how many.
+pub(super) fn forget(connection: &Connection, before: Timestamp, most: u32) -> Result<u64, StoreError> {
+    let forgotten = run(
+        connection,
+        "DELETE FROM unsent WHERE created < ?1 OR id IN (
+             SELECT id FROM (
+                 SELECT id, row_number() OVER (PARTITION BY target ORDER BY created DESC, id DESC) AS place
+                 FROM unsent WHERE due IS NULL
+             ) WHERE place > ?2)",
+        params![before.as_millisecond(), most],
+    )?;
+    Ok(forgotten as u64)
+}
+
 fn select(connection: &Connection, sql: &str, params: impl Params) -> Result<Vec<Unsent>, StoreError> {
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     let mut rows = statement.query(params).map_err(failed)?;

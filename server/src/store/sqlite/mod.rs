@@ -403,6 +403,13 @@ impl Store for SqliteStore {
         self.write(revive).await
     }
 
+    async fn forget_unsent(&self, before: Timestamp, most: u32) -> Result<u64, StoreError> {
+        let forget = move |transaction: &mut Transaction<'_, SqliteTables>| {
+            messages::forget(&transaction.tables.connection, before, most)
+        };
+        self.write(forget).await
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         let writer = self.shut().ok_or(StoreError::Closed)?;
         let joined = tokio::task::spawn_blocking(move || writer.join()).await.map_err(unavailable)?;
