@@ -10,7 +10,7 @@ use approve_server::{
     audit_key,
     auth::{Grant, NewToken, Permission, TokenError},
     check::{self, Verdict},
-    config::{Config, ConfigError, Log, LogFormat, Overrides},
+    config::{Config, ConfigError, HookUrl, Log, LogFormat, Overrides},
     letters,
     provision::permissions::{self, Patterns, Place, Purpose},
     store::messages::Revived,
@@ -55,6 +55,9 @@ enum Command {
         /// Where the embedded Step Functions keeps its state; without, it begins empty at every start
         #[arg(long, value_name = "FILE")]
         aws_data_file: Option<PathBuf>,
+        /// Post what happens to this URL, as CloudEvents; on loopback, too; may be given several times
+        #[arg(long = "webhook", value_name = "URL")]
+        webhooks: Vec<HookUrl>,
         /// Write addresses and ARNs to this file, as JSON, once serving
         #[arg(long, value_name = "FILE")]
         ready_file: Option<PathBuf>,
@@ -328,9 +331,9 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<(), AppError> {
     match command {
-        Command::Dev { listen, aws_listen, data_dir, aws_data_file, ready_file, log } => {
+        Command::Dev { listen, aws_listen, data_dir, aws_data_file, webhooks, ready_file, log } => {
             log.init()?;
-            app::dev(DevOptions { listen, aws_listen, data_dir, aws_data_file, ready_file }).await
+            app::dev(DevOptions { listen, aws_listen, data_dir, aws_data_file, webhooks, ready_file }).await
         }
         Command::Serve { config, listen, data_dir, ready_file } => {
             let (file, flags) = (config, Overrides { listen, data_dir, store: None });

@@ -1,11 +1,16 @@
 //! Receivers of messages on loopback: a webhook and a mail server.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
 };
 use serde_json::Value;
 use tokio::{
@@ -33,8 +38,12 @@ impl<T: Clone> Got<T> {
 /// A request to a webhook.
 #[derive(Debug, Clone)]
 pub struct Hooked {
+    /// When it came.
+    pub at: Instant,
     /// Its headers.
     pub headers: HeaderMap,
+    /// Its body, as it came.
+    pub body: String,
     /// Its body.
     pub event: Value,
 }
@@ -56,8 +65,32 @@ impl Hooked {
     }
 }
 
+/// What a webhook answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// For how many seconds it is to be left alone.
+    pub retry_after: Option<u32>,
+    /// The text.
+    pub text: &'static str,
+}
+
+impl Answer {
+    fn response(self) -> Response {
+        let mut response = self.text.into_response();
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
 struct Answers {
     got: Got<Hooked>,
+    /// What the next ones get.
+    next: Mutex<VecDeque<Answer>>,
     stalls: tokio::sync::watch::Sender<Option<&'static str>>,
 }
 
@@ -74,12 +107,18 @@ impl Drop for Hook {
     }
 }
 
-async fn hooked(State(answers): State<Arc<Answers>>, headers: HeaderMap, body: String) -> StatusCode {
-    let hooked = Hooked { headers, event: serde_json::from_str(&body).unwrap() };
+async fn hooked(State(answers): State<Arc<Answers>>, headers: HeaderMap, body: String) -> Response {
+    let event = serde_json::from_str(&body).unwrap();
+    let hooked = Hooked { at: Instant::now(), headers, body, event };
+    // Before it is seen to have come: what is to be answered from then on is for the next one.
+    let next = answers.next.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     answers.got.add(hooked.clone());
+    if let Some(answer) = next {
+        return answer.response();
+    }
     let mut stalls = answers.stalls.subscribe();
-    stalls.wait_for(|stalls| *stalls != Some(hooked.kind())).await.unwrap();
-    StatusCode::NO_CONTENT
+    stalls.wait_for(|stalls| stalls.is_none_or(|kind| kind != hooked.kind())).await.unwrap();
+    StatusCode::NO_CONTENT.into_response()
 }
 
 impl Hook {
@@ -88,7 +127,7 @@ impl Hook {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let stalls = tokio::sync::watch::Sender::new(None);
-        let answers = Arc::new(Answers { got: Got(Mutex::default()), stalls });
+        let answers = Arc::new(Answers { got: Got(Mutex::default()), next: Mutex::default(), stalls });
         let routes = Router::new().fallback(hooked).with_state(Arc::clone(&answers));
         let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { url, answers, serving }
@@ -102,6 +141,11 @@ impl Hook {
     /// Takes what tells of this and answers nothing; or answers everything again.
     pub fn stall(&self, kind: Option<&'static str>) {
         self.answers.stalls.send_replace(kind);
+    }
+
+    /// Answers the next ones so, and those after them as ever.
+    pub fn answer_next(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.answers.next.lock().unwrap_or_else(PoisonError::into_inner).extend(answers);
     }
 
     /// All that came.

@@ -47,7 +47,10 @@ pub struct Server {
 
 #[derive(Debug, Clone)]
 enum Launch {
-    Dev,
+    Dev {
+        /// More flags.
+        flags: Vec<String>,
+    },
     /// With the embedded AWS's state in a file.
     DurableDev,
     Serve {
@@ -58,7 +61,13 @@ enum Launch {
 impl Server {
     /// `approve-server dev` with the reference stack.
     pub async fn dev() -> Self {
-        Self::launch(TempDir::new().unwrap(), Launch::Dev).await
+        Self::dev_with(&[]).await
+    }
+
+    /// `approve-server dev` with more flags.
+    pub async fn dev_with(flags: &[&str]) -> Self {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        Self::launch(TempDir::new().unwrap(), Launch::Dev { flags }).await
     }
 
     /// `approve-server dev` whose embedded AWS keeps its state in a file, too.
@@ -122,12 +131,13 @@ impl Server {
         let listen = self.ready.grpc.as_deref().map_or("127.0.0.1:0", |url| url.rsplit('/').next().unwrap());
         let mut command = command(binaries::server(), self.folder.path());
         match &self.launch {
-            Launch::Dev | Launch::DurableDev => {
+            Launch::Dev { .. } | Launch::DurableDev => {
                 command.args(["dev", "--aws-listen", "127.0.0.1:0"]);
                 command.arg("--data-dir").arg(self.data_dir());
-                if matches!(self.launch, Launch::DurableDev) {
-                    command.arg("--aws-data-file").arg(self.folder.path().join("aws"));
-                }
+                match &self.launch {
+                    Launch::Dev { flags } => command.args(flags),
+                    _ => command.arg("--aws-data-file").arg(self.folder.path().join("aws")),
+                };
             }
             Launch::Serve { environment } => {
                 command.arg("serve").arg("--config").arg(self.folder.path().join("approve.toml"));

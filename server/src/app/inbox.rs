@@ -81,13 +81,23 @@ fn public_url(config: &Config, address: SocketAddr) -> Result<Option<PublicUrl>,
 /// where several servers share a database and no key.
 pub(super) fn links(config: &Config, address: SocketAddr) -> Result<Option<Arc<Links>>, AppError> {
     let Some(url) = public_url(config, address)? else { return Ok(None) };
+    let (keys, life) = (link_keys(config)?, link_life(config));
+    Ok(Some(Arc::new(Links::new(&url.to_string(), &keys, life))))
+}
+
+/// How long a new link holds.
+pub(super) fn link_life(config: &Config) -> SignedDuration {
+    SignedDuration::from_hours(config.notify.link_hours.into())
+}
+
+/// The keys that sign links.
+pub(super) fn link_keys(config: &Config) -> Result<Vec<Vec<u8>>, AppError> {
     let mut keys = config.notify.link_keys()?;
     if keys.is_empty() && config.store.is_none() && !config.notify.target.is_empty() {
         let key = link_key(&config.data_dir.join(LINK_KEY));
         keys.push(key.map_err(|error| AppError::system("cannot keep the key of links")(error.into()))?);
     }
-    let life = SignedDuration::from_hours(config.notify.link_hours.into());
-    Ok(Some(Arc::new(Links::new(&url.to_string(), &keys, life))))
+    Ok(keys)
 }
 
 /// The key in a file, which is made if there is none.

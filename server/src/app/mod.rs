@@ -58,6 +58,8 @@ pub struct DevOptions {
     pub data_dir: PathBuf,
     /// Where the embedded Step Functions keeps its state, if it does.
     pub aws_data_file: Option<PathBuf>,
+    /// Who is told what happens.
+    pub webhooks: Vec<config::HookUrl>,
     /// Written once serving.
     pub ready_file: Option<PathBuf>,
 }
@@ -109,6 +111,7 @@ pub async fn dev(options: DevOptions) -> Result<(), AppError> {
         shutdown: config::Shutdown { poll_seconds: 0, deadline_seconds: 10 },
         // Only there are people believed who they say they are.
         web: options.listen.ip().is_loopback().then(config::Web::default),
+        notify: config::Notify::of_developer(options.webhooks.clone()),
         ..Config::default()
     };
     let base = Base::open(&config, &aws).await?;
@@ -116,7 +119,7 @@ pub async fn dev(options: DevOptions) -> Result<(), AppError> {
     let running = base.start(&config).serve(&config, listener, None, None).await?;
     let state_machine = workflow.record.state_machine_arn.as_str();
     let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
-    print_ready(&running.url(), &endpoint, state_machine, &data_dir);
+    print_ready(&running.url(), &endpoint, state_machine, &data_dir, &options.webhooks);
     let ready =
         Ready { grpc: Some(running.url()), aws: Some(&endpoint), state_machine_arn: Some(state_machine), pid: pid() };
     write_ready(options.ready_file.as_deref(), &ready)?;

@@ -172,9 +172,10 @@ impl Parts {
             .await
             .map_err(|error| AppError::system("cannot serve reflection")(error.into()))?;
         let links = super::inbox::links(config, address)?;
-        let notifier = self.notifier(config, links.clone())?;
         let hub_stop = CancellationToken::new();
         let hub = TaskTracker::new();
+        let mut notifier = self.notifier(links.clone(), &hub, &hub_stop);
+        let lanes = notifier.read(config.notify.settings()?)?;
         hub.spawn({
             let (hub, stop) = (Arc::clone(&self.hub), hub_stop.clone());
             async move { hub.run(stop).await }
@@ -189,7 +190,7 @@ impl Parts {
         };
         hub.spawn(follower.run(self.standing, hub_stop.clone()));
         self.record_start(config).await?;
-        notifier.start(&hub, &hub_stop);
+        notifier.replace(lanes).await;
         if let Some(anchors) = self.anchors(config) {
             hub.spawn(anchors.run(hub_stop.clone()));
         }
@@ -200,7 +201,7 @@ impl Parts {
         }
         let limits = Arc::new(CallLimits::new(&config.limits));
         let pages =
-            self.inbox(config, address, (operations, links), Arc::clone(&limits), &closing, (&hub, &hub_stop))?;
+            self.inbox(config, address, (operations, links.clone()), Arc::clone(&limits), &closing, (&hub, &hub_stop))?;
         let gate = Gate::new(
             GateParts {
                 authenticator: Arc::clone(&self.authenticator),
@@ -220,6 +221,8 @@ impl Parts {
                 authenticator: Arc::clone(&self.authenticator),
                 limits,
                 tls: self.tls.clone(),
+                notifier,
+                links,
                 tracer: self.tracer.clone(),
                 metrics: Arc::clone(&self.metrics),
                 store: Arc::clone(&self.store),
@@ -274,17 +277,16 @@ impl Parts {
         recorded.map_err(AppError::store(config))
     }
 
-    fn notifier(&self, config: &Config, links: Option<Arc<Links>>) -> Result<Notifier, AppError> {
-        let notify::Settings { directory, targets } = config.notify.settings()?;
+    fn notifier(&self, links: Option<Arc<Links>>, tasks: &TaskTracker, stop: &CancellationToken) -> Notifier {
         let source = links.as_ref().map_or_else(|| "/approve-server".to_owned(), |links| links.base().to_owned());
         let shared = notify::Shared {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             entropy: Arc::new(SystemEntropy),
             metrics: Arc::clone(&self.metrics),
-            outside: Outside { directory, links, source },
+            outside: Outside { links, source, ..Outside::default() },
         };
-        Ok(Notifier::new(targets, shared)?)
+        Notifier::new(shared, tasks.clone(), stop.clone())
     }
 
     fn anchors(&self, config: &Config) -> Option<Anchors> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::AppError;
+use crate::config::HookUrl;
 
 /// What is written to the ready file, as JSON.
 #[derive(Debug, Serialize)]
@@ -34,7 +35,9 @@ pub(super) fn write_ready(file: Option<&Path>, ready: &Ready<'_>) -> Result<(), 
     write().map_err(|error| AppError::system("cannot write the ready file")(error.into()))
 }
 
-pub(super) fn print_ready(grpc: &str, aws: &str, state_machine: &str, data_dir: &Path) {
+pub(super) fn print_ready(grpc: &str, aws: &str, state_machine: &str, data_dir: &Path, webhooks: &[HookUrl]) {
+    let webhook = |url: &HookUrl| format!("\n  webhook        {}  (is told what happens)", url.redacted());
+    let webhooks: String = webhooks.iter().map(webhook).collect();
     let server = if grpc.ends_with(":50051") { String::new() } else { format!(" --server {grpc}") };
     println!(
         r#"
@@ -44,7 +47,7 @@ approve-server dev is ready.
   gRPC           {grpc}
   inbox          {grpc}/  (in a browser)
   AWS endpoint   {aws}  (Step Functions and IAM, embedded)
-  data folder    {data_dir}
+  data folder    {data_dir}{webhooks}
 
 Try next, in another terminal:
 

@@ -7,13 +7,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::AppError;
+use super::{
+    AppError,
+    inbox::{link_keys, link_life},
+};
 use crate::{
     approval::Origin,
     audit::{AdminEvent, Hash},
     auth::{Authenticator, CallLimits, Loaded, Tls},
     clock::SharedClock,
     config::{Changes, Config, Overrides},
+    notify::{Links, Notifier},
     shutdown::Hangups,
     store::SharedStore,
     telemetry::{LogControl, Tracer, metrics::SharedMetrics},
@@ -55,6 +59,8 @@ pub(super) struct Reloader {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) limits: Arc<CallLimits>,
     pub(super) tls: Option<Arc<Tls>>,
+    pub(super) notifier: Notifier,
+    pub(super) links: Option<Arc<Links>>,
     pub(super) tracer: Tracer,
     pub(super) metrics: SharedMetrics,
     pub(super) store: SharedStore,
@@ -103,9 +109,16 @@ impl Reloader {
             true => Some(self.authenticator.read(&config)?),
             false => None,
         };
+        // Always: secrets, keys and roots are in files of their own, whose names stay.
+        let lanes = self.notifier.read(config.notify.settings()?)?;
+        let keys = link_keys(&config)?;
         if let Some(certificates) = certificates {
             self.replace(certificates);
         }
+        if let Some(links) = &self.links {
+            links.replace(&keys, link_life(&config));
+        }
+        self.notifier.replace(lanes).await;
         if let Some(rules) = rules {
             self.authenticator.replace(rules);
             self.record(&config).await;

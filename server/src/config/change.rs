@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Config, ConfigError};
 
 /// Settings that hold at once, by how they begin.
-const LIVE: [&str; 14] = [
+const LIVE: [&str; 15] = [
     "auth.",
     "limits.burst",
     "limits.concurrent_calls",
@@ -14,6 +14,7 @@ const LIVE: [&str; 14] = [
     "limits.requests_per_second",
     "limits.streams",
     "log.level",
+    "notify.",
     "role",
     "telemetry.sample_ratio",
     "tls.cert_file",
@@ -67,6 +68,7 @@ impl Config {
         config.log.level.clone_from(&newer.log.level);
         config.telemetry.sample_ratio = newer.telemetry.sample_ratio;
         config.role.clone_from(&newer.role);
+        config.notify.clone_from(&newer.notify);
         if std::mem::discriminant(&self.identity()) == std::mem::discriminant(&newer.identity()) {
             config.auth.clone_from(&newer.auth);
         }
@@ -150,11 +152,14 @@ mod tests {
         new.limits.concurrent_lists += 1;
         new.limits.logins_per_second += 1;
         new.telemetry.sample_ratio = 0.5;
+        new.notify.link_hours += 1;
+        new.notify.domain = Some("example.com".to_owned());
+        new.notify.addresses.insert("group:finance".to_owned(), vec!["finance@example.com".to_owned()]);
         new.auth.certificates =
             Some(crate::config::Certificates { principal: crate::config::CertificateName::Uri, map: Vec::new() });
         let changes = old.changes(&new);
         assert_eq!(changes.at_start, Vec::<String>::new());
-        assert_eq!(changes.live.len(), 11, "{changes:?}");
+        assert_eq!(changes.live.len(), 14, "{changes:?}");
         assert_eq!(old.taking(&new), new);
     }
 

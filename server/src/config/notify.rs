@@ -1,16 +1,19 @@
 //! Settings of who is told what.
 
+mod developer;
+mod hook_url;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use http::Uri;
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+pub use self::hook_url::HookUrl;
 use super::{ConfigError, value_error};
 use crate::{
     approval::{Principal, Scope, WorkflowPattern},
@@ -75,7 +78,7 @@ pub struct Target {
     /// Seconds that one try may take. 1 to 60.
     #[serde(default = "default_timeout")]
     pub timeout_seconds: u32,
-    /// Messages under way at once. 1 to 64.
+    /// Messages under way at once. 1 to 64. Slack gets one at a time.
     #[serde(default = "default_concurrency")]
     pub concurrency: usize,
     /// Hours after which a message is given up. 1 to 720.
@@ -196,34 +199,6 @@ pub struct NotifyRoute {
     /// That one of these is asked about: "group:finance".
     #[serde(default)]
     pub approvers: Vec<String>,
-}
-
-/// A URL of which nothing after the path is shown, nor who signs in.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct HookUrl(String);
-
-impl HookUrl {
-    /// As it may be seen.
-    #[must_use]
-    pub fn redacted(&self) -> String {
-        match self.0.split_once('?') {
-            Some((place, _)) => format!("{place}?***"),
-            None => self.0.clone(),
-        }
-    }
-}
-
-impl fmt::Debug for HookUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.redacted())
-    }
-}
-
-impl Serialize for HookUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.redacted())
-    }
 }
 
 impl Notify {
@@ -352,7 +327,8 @@ impl Target {
             include: self.include.clone(),
             routes,
             timeout: Duration::from_secs(self.timeout_seconds.into()),
-            concurrency: self.concurrency,
+            // More than one a second is too much for it.
+            concurrency: if self.slack.is_some() { 1 } else { self.concurrency },
             give_up_after: SignedDuration::from_hours(self.give_up_hours.into()),
         })
     }
@@ -388,7 +364,7 @@ impl Webhook {
     fn settings(&self, key: impl Fn(&str) -> String) -> Result<ChannelSettings, ConfigError> {
         let reach = reach(&key("allow_networks"), &self.allow_networks)?;
         let url = match (&self.url, &self.url_file) {
-            (Some(HookUrl(url)), None) => hook(&key("url"), url, &reach)?,
+            (Some(url), None) => hook(&key("url"), url.reveal(), &reach)?,
             (None, Some(path)) => hook(&key("url_file"), &secret(path)?, &reach)?,
             _ => return Err(value_error(key("url"), "expected either url or url_file")),
         };

@@ -85,6 +85,13 @@ enum Interrupted {
     Stopped,
 }
 
+impl Interrupted {
+    /// Why nothing was begun of what there was.
+    fn not_begun(stop: &CancellationToken) -> Self {
+        if stop.is_cancelled() { Self::Stopped } else { Self::Lost }
+    }
+}
+
 impl From<StoreError> for Interrupted {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
@@ -94,7 +101,22 @@ impl From<StoreError> for Interrupted {
 impl Lane {
     pub(super) fn new(target: Target, shared: Arc<Shared>) -> Self {
         let label = TargetLabel { target: target.name.clone() };
+        let metrics = &shared.metrics;
+        // So that what is counted first is seen to be more than nothing.
+        for counters in [
+            &metrics.notifications_sent,
+            &metrics.notifications_failed,
+            &metrics.notifications_dead,
+            &metrics.notifications_skipped,
+        ] {
+            drop(counters.get_or_create(&label));
+        }
         Self { standing: shared.store.standing(), label, target, shared }
+    }
+
+    /// The target's name.
+    pub(super) fn name(&self) -> &str {
+        &self.target.name
     }
 
     /// Sends until told to stop.
@@ -140,6 +162,7 @@ impl Lane {
     async fn hold(&self, stop: &CancellationToken) -> Result<(), Interrupted> {
         let taken = self.shared.store.take_target(&self.target.name).await?;
         let at = taken.ok_or(Interrupted::Lost)?;
+        self.shared.metrics.notifications_failing.get_or_create(&self.label).set(0);
         let mut head = self.shared.store.head();
         let now = self.now();
         let mut place =
@@ -153,10 +176,18 @@ impl Lane {
                 Err(interrupted) => break interrupted,
             }
         };
+        // Whoever sends to it next tells how it takes that.
+        self.shared.metrics.notifications_failing.remove(&self.label);
+        self.shared.metrics.notifications_queued.remove(&self.label);
         if matches!(ended, Interrupted::Stopped) {
             self.note(&mut place, Vec::new(), Vec::new()).await?;
         }
         Err(ended)
+    }
+
+    /// Tells how much of the log the target was not told of yet.
+    fn queued(&self, events: Revision) {
+        self.shared.metrics.notifications_queued.get_or_create(&self.label).set(events);
     }
 
     /// One piece of work, or a wait for the next.
@@ -166,14 +197,15 @@ impl Lane {
         head: &mut watch::Receiver<Revision>,
         stop: &CancellationToken,
     ) -> Result<(), Interrupted> {
-        if !self.may_act() {
+        if !self.may_act() && !stop.is_cancelled() {
             return Err(Interrupted::Lost);
         }
         if let Some(until) = place.pace.pause(self.now()) {
+            self.queued(*head.borrow() - place.at);
             self.note(place, Vec::new(), Vec::new()).await?;
             return self.sleep(until, stop).await;
         }
-        if place.look <= self.now() && self.retry(place).await? {
+        if place.look <= self.now() && self.retry(place, stop).await? {
             return Ok(());
         }
         // Before the log is read: what comes meanwhile is seen by the next look at it.
@@ -185,6 +217,7 @@ impl Lane {
                 self.note(place, Vec::new(), Vec::new()).await
             }
             Changes::Some(changes) if changes.is_empty() => {
+                self.queued(0);
                 self.note_in_time(place).await?;
                 tokio::select! {
                     biased;
@@ -194,17 +227,18 @@ impl Lane {
                 }
             }
             Changes::Some(changes) => {
+                self.queued(*head.borrow() - place.at);
                 let mut messages = VecDeque::new();
                 for change in &changes {
                     let planned = self.target.plan(change, &self.shared.outside);
                     let has_messages = !planned.is_empty();
                     messages.extend(planned.into_iter().map(|message| (change.revision, message)));
                     if has_messages && place.pace.is_failing() {
-                        return self.tell(place, change.revision, messages).await;
+                        return self.tell(place, change.revision, messages, stop).await;
                     }
                 }
                 let last = changes.last().map_or(place.at, |change| change.revision);
-                self.tell(place, last, messages).await
+                self.tell(place, last, messages, stop).await
             }
         }
     }
@@ -215,10 +249,11 @@ impl Lane {
         place: &mut Place,
         last: Revision,
         messages: VecDeque<(Revision, Message)>,
+        stop: &CancellationToken,
     ) -> Result<(), Interrupted> {
         let revisions: Vec<Revision> = messages.iter().map(|(revision, _)| *revision).collect();
         let messages = messages.into_iter().map(|(_, message)| message).collect();
-        let outcome = self.send_all(messages, place.pace.width(self.target.concurrency)).await;
+        let outcome = self.send_all(messages, place.pace.width(self.target.concurrency), stop).await;
         let pause = self.learn(place, &outcome);
         let Outcome { begun, failed, left, .. } = outcome;
         let mut unsent = self.unsent(failed);
@@ -230,8 +265,7 @@ impl Lane {
             unsent.extend(rest.filter_map(|message| self.kept(message, None)));
             *last_begun
         } else {
-            // Nothing was begun: this server may not act.
-            return Err(Interrupted::Lost);
+            return Err(Interrupted::not_begun(stop));
         };
         place.has_sent |= begun > 0;
         let within = if place.has_sent { NOTE } else { NOTE_MOVED };
@@ -247,7 +281,7 @@ impl Lane {
     }
 
     /// Sends unsent messages that are due; whether there were any.
-    async fn retry(&self, place: &mut Place) -> Result<bool, Interrupted> {
+    async fn retry(&self, place: &mut Place, stop: &CancellationToken) -> Result<bool, Interrupted> {
         let now = self.now();
         let width = place.pace.width(self.target.concurrency);
         let due = self.shared.store.due_unsent(&self.target.name, now, width).await?;
@@ -267,10 +301,10 @@ impl Lane {
                 }
             }
         }
-        let outcome = self.send_all(messages, width).await;
+        let outcome = self.send_all(messages, width, stop).await;
         self.learn(place, &outcome);
         if outcome.begun == 0 && unsent.is_empty() {
-            return Err(Interrupted::Lost);
+            return Err(Interrupted::not_begun(stop));
         }
         unsent.extend(self.unsent(outcome.failed));
         self.note(place, unsent, outcome.sent.into_iter().map(|message| message.id).collect()).await?;
@@ -279,14 +313,15 @@ impl Lane {
         Ok(true)
     }
 
-    /// Begins messages in their order, so many at once, until the target fails; and waits for what was begun.
-    async fn send_all(&self, messages: VecDeque<Message>, width: usize) -> Outcome {
+    /// Begins messages in their order, so many at once, until the target fails or it is to stop; and waits for what was
+    /// begun.
+    async fn send_all(&self, messages: VecDeque<Message>, width: usize, stop: &CancellationToken) -> Outcome {
         let mut outcome = Outcome { left: messages, ..Outcome::default() };
         let mut under_way = FuturesUnordered::new();
         let mut about = Vec::with_capacity(width);
         let mut goes_on = true;
         loop {
-            while goes_on && under_way.len() < width && self.may_act() {
+            while goes_on && under_way.len() < width && self.may_act() && !stop.is_cancelled() {
                 let next = outcome.left.pop_front_if(|next| !about.contains(&next.notice.approval));
                 let Some(message) = next else { break };
                 about.push(message.notice.approval.clone());

@@ -1,7 +1,10 @@
 //! Links that are signed, for one approval and one person, and end. A link says for whom it was made: what it is worth is
 //! for whoever serves its page to say.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -40,8 +43,29 @@ pub enum BadLink {
 /// Makes links and reads them.
 pub struct Links {
     base: String,
+    signing: RwLock<Arc<Signing>>,
+}
+
+/// How links are signed, and how long they hold.
+struct Signing {
     keys: Vec<hmac::Key>,
     life: SignedDuration,
+}
+
+impl Signing {
+    fn new(keys: &[Vec<u8>], life: SignedDuration) -> Arc<Self> {
+        let keys = keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect();
+        Arc::new(Self { keys, life })
+    }
+
+    /// The last part of a link.
+    fn token(&self, link: &Link) -> String {
+        let person = BASE64_URL_SAFE_NO_PAD.encode(link.person.as_str());
+        let said = format!("{}.{}.{person}", link.approval, link.expires.as_second());
+        let Some(key) = self.keys.first() else { return said };
+        let tag = hmac::sign(key, format!("{PURPOSE}{said}").as_bytes());
+        format!("{said}.{}", BASE64_URL_SAFE_NO_PAD.encode(tag))
+    }
 }
 
 impl fmt::Debug for Links {
@@ -54,8 +78,16 @@ impl Links {
     /// Links below a URL, signed with the first key; those that any of them signed are taken.
     #[must_use]
     pub fn new(base: &str, keys: &[Vec<u8>], life: SignedDuration) -> Self {
-        let keys = keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect();
-        Self { base: base.trim_end_matches('/').to_owned(), keys, life }
+        Self { base: base.trim_end_matches('/').to_owned(), signing: RwLock::new(Signing::new(keys, life)) }
+    }
+
+    /// Goes by other keys, and another life of new links, from here on.
+    pub fn replace(&self, keys: &[Vec<u8>], life: SignedDuration) {
+        *self.signing.write().unwrap_or_else(PoisonError::into_inner) = Signing::new(keys, life);
+    }
+
+    fn signing(&self) -> Arc<Signing> {
+        Arc::clone(&self.signing.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Where all of them begin.
@@ -73,24 +105,16 @@ impl Links {
     /// Whether there is a key that signs.
     #[must_use]
     pub fn are_signed(&self) -> bool {
-        !self.keys.is_empty()
+        !self.signing().keys.is_empty()
     }
 
     /// A link for somebody, made at `at`.
     #[must_use]
     pub fn for_person(&self, approval: &ApprovalId, person: &Principal, at: Timestamp) -> String {
-        let expires = at.checked_add(self.life).unwrap_or(Timestamp::MAX);
+        let signing = self.signing();
+        let expires = at.checked_add(signing.life).unwrap_or(Timestamp::MAX);
         let link = Link { approval: approval.clone(), person: person.clone(), expires };
-        format!("{}/link/{}", self.base, self.token(&link))
-    }
-
-    /// The last part of a link.
-    fn token(&self, link: &Link) -> String {
-        let person = BASE64_URL_SAFE_NO_PAD.encode(link.person.as_str());
-        let said = format!("{}.{}.{person}", link.approval, link.expires.as_second());
-        let Some(key) = self.keys.first() else { return said };
-        let tag = hmac::sign(key, format!("{PURPOSE}{said}").as_bytes());
-        format!("{said}.{}", BASE64_URL_SAFE_NO_PAD.encode(tag))
+        format!("{}/link/{}", self.base, signing.token(&link))
     }
 
     /// What the last part of a link says, if one of the keys signed it and it has not ended.
@@ -101,7 +125,7 @@ impl Links {
         let (said, tag) = token.rsplit_once('.').ok_or(BadLink::Forged)?;
         let tag = BASE64_URL_SAFE_NO_PAD.decode(tag).map_err(|_| BadLink::Forged)?;
         let signed = format!("{PURPOSE}{said}");
-        if !self.keys.iter().any(|key| hmac::verify(key, signed.as_bytes(), &tag).is_ok()) {
+        if !self.signing().keys.iter().any(|key| hmac::verify(key, signed.as_bytes(), &tag).is_ok()) {
             return Err(BadLink::Forged);
         }
         let link = read_said(said).ok_or(BadLink::Forged)?;
@@ -158,6 +182,18 @@ mod tests {
         assert_eq!(links(&[2]).read(&token, at(0)), Err(BadLink::Forged));
         assert_eq!(links(&[]).read(&token, at(0)), Err(BadLink::Forged));
         assert_eq!(links(&[2]).read(&made(&links(&[2, 1])), at(0)).map(|link| link.expires), Ok(at(3_600)));
+    }
+
+    #[test]
+    fn keys_are_replaced_while_links_are_made() {
+        let links = links(&[1]);
+        let token = made(&links);
+        links.replace(&[vec![2; MIN_KEY], vec![1; MIN_KEY]], SignedDuration::from_hours(2));
+        assert_eq!(links.read(&token, at(0)).map(|link| link.expires), Ok(at(3_600)));
+        let newer = made(&links);
+        links.replace(&[vec![2; MIN_KEY]], SignedDuration::from_hours(2));
+        assert_eq!(links.read(&newer, at(0)).map(|link| link.expires), Ok(at(7_200)));
+        assert_eq!(links.read(&token, at(0)), Err(BadLink::Forged));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod address;
 mod email;
 mod failure;
+mod forget;
 mod lane;
 mod link;
 mod message;
@@ -27,9 +28,11 @@ mod tls;
 mod webhook;
 mod words;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
+use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
 
 use self::lane::Lane;
 pub use self::{
@@ -54,7 +57,7 @@ pub struct Settings {
 }
 
 /// What messages need to know beside what happened.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Outside {
     pub(crate) directory: Directory,
     /// Absent: there are no pages to link to.
@@ -74,6 +77,7 @@ pub struct SetupError {
 }
 
 /// What the targets share.
+#[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) store: SharedStore,
     pub(crate) clock: SharedClock,
@@ -82,21 +86,75 @@ pub(crate) struct Shared {
     pub(crate) outside: Outside,
 }
 
-/// Sends to all targets.
-pub(crate) struct Notifier(Vec<Lane>);
+/// Ways to all targets, which are not begun yet.
+pub(crate) struct Lanes(Vec<Lane>);
 
-impl Notifier {
-    /// Sends nothing yet.
-    pub(crate) fn new(targets: Vec<TargetSettings>, shared: Shared) -> Result<Self, SetupError> {
+impl Lanes {
+    fn new(targets: Vec<TargetSettings>, shared: Shared) -> Result<Self, SetupError> {
         let shared = Arc::new(shared);
         let lane = |settings| target::Target::new(settings).map(|target| Lane::new(target, Arc::clone(&shared)));
         targets.into_iter().map(lane).collect::<Result<_, _>>().map(Self)
     }
+}
 
-    /// Sends until told to stop; what is under way then is finished.
-    pub(crate) fn start(self, tasks: &TaskTracker, stop: &CancellationToken) {
-        for lane in self.0 {
-            tasks.spawn(lane.run(stop.clone()));
+/// Sends to all targets, which can be others while it does.
+pub(crate) struct Notifier {
+    shared: Shared,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// By the target's name.
+    begun: BTreeMap<String, Begun>,
+}
+
+/// A lane that was begun.
+struct Begun {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Notifier {
+    /// Sends nothing yet. Its tasks are among `tasks`, and end once `stop` is cancelled.
+    pub(crate) fn new(shared: Shared, tasks: TaskTracker, stop: CancellationToken) -> Self {
+        tasks.spawn(forget::run(Arc::clone(&shared.store), Arc::clone(&shared.clock), stop.clone()));
+        Self { shared, tasks, stop, begun: BTreeMap::new() }
+    }
+
+    /// Lanes that go by these settings, for [`Notifier::replace`]. Changes nothing.
+    pub(crate) fn read(&self, settings: Settings) -> Result<Lanes, SetupError> {
+        let mut shared = self.shared.clone();
+        shared.outside.directory = settings.directory;
+        Lanes::new(settings.targets, shared)
+    }
+
+    /// Sends by these from here on; a target that is new is told what comes after this. What is under way is finished first:
+    /// a lane begins once the one before it to the same target has ended, and noted how far it came.
+    pub(crate) async fn replace(&mut self, lanes: Lanes) {
+        for lane in lanes.0.iter().filter(|lane| !self.begun.contains_key(lane.name())) {
+            if let Err(error) = self.shared.store.take_target(lane.name()).await {
+                let error = &error as &dyn std::error::Error;
+                warn!(to = lane.name(), error, "a target is told what comes once the store answers");
+            }
+        }
+        let mut before = std::mem::take(&mut self.begun);
+        for lane in lanes.0 {
+            let name = lane.name().to_owned();
+            let earlier = before.remove(&name);
+            if let Some(earlier) = &earlier {
+                earlier.stop.cancel();
+            }
+            let stop = self.stop.child_token();
+            let stopping = stop.clone();
+            let task = self.tasks.spawn(async move {
+                if let Some(earlier) = earlier {
+                    // However it ended.
+                    let _ = earlier.task.await;
+                }
+                lane.run(stopping).await;
+            });
+            self.begun.insert(name, Begun { stop, task });
+        }
+        for gone in before.into_values() {
+            gone.stop.cancel();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Lanes against receivers on loopback, over the embedded store. Time is the test's own.
 
+mod changes;
 mod receiver;
 
 use std::{
@@ -19,15 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 use self::receiver::{Answer, Receiver};
 use super::{
-    ChannelSettings, HttpSettings, Kind, Notifier, Outside, Reach, Route, Shared, Signer, TargetSettings,
-    message::Include,
+    ChannelSettings, HttpSettings, Kind, Lanes, Outside, Reach, Route, Shared, Signer, TargetSettings, message::Include,
 };
 use crate::{
     approval::Approval,
     clock::Clock,
     entropy::SystemEntropy,
     store::{
-        SharedStore,
+        Admission, SharedStore,
         conformance::{created, done, reject, start, task},
         messages::{Revived, Unsent, UnsentQuery},
         sqlite::{self, SqliteStore},
@@ -89,15 +89,18 @@ impl Rig {
         for target in &targets {
             self.store.take_target(&target.name).await.unwrap();
         }
-        let shared = Shared {
+        for lane in Lanes::new(targets, self.shared()).unwrap().0 {
+            self.tasks.spawn(lane.run(self.stop.clone()));
+        }
+    }
+
+    fn shared(&self) -> Shared {
+        Shared {
             store: Arc::clone(&self.store),
             clock: self.clock.clone(),
             entropy: Arc::new(SystemEntropy),
             metrics: Arc::clone(&self.metrics),
             outside: Outside { source: "/test".to_owned(), ..Outside::default() },
-        };
-        for lane in Notifier::new(targets, shared).unwrap().0 {
-            self.tasks.spawn(lane.run(self.stop.clone()));
         }
     }
 
@@ -119,7 +122,8 @@ impl Rig {
 
     async fn ask(&self) -> Arc<Approval> {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
-        created(&self.store, task(u32::try_from(number).unwrap())).await
+        let admission = Admission { at: self.clock.now(), ..task(u32::try_from(number).unwrap()) };
+        created(&self.store, admission).await
     }
 
     async fn decide(&self, approval: &Approval) {
@@ -155,6 +159,12 @@ impl Rig {
 
     fn head(&self) -> i64 {
         *self.store.head().borrow()
+    }
+
+    /// A metric of a target.
+    fn metric(&self, name: &str, target: &str) -> Option<i64> {
+        let start = format!("approve_notifications_{name}{{target=\"{target}\"}} ");
+        self.metrics.text().lines().find_map(|line| line.strip_prefix(&start)?.parse().ok())
     }
 }
 
@@ -212,14 +222,40 @@ async fn a_target_that_fails_is_told_later_each_message_once() {
     rig.until("a few tries", async || receiver.got().len() >= 6).await;
     // It is probed: the most of it stays in the log.
     assert!(rig.unsent().await.len() <= 8, "{}", rig.unsent().await.len());
-    assert!(rig.metrics.text().contains("approve_notifications_failing{target=\"ops\"} 1"));
+    assert_eq!(rig.metric("failing", "ops"), Some(1));
+    rig.until("what waits to be told", async || rig.metric("queued", "ops").is_some_and(|queued| queued >= 30)).await;
     receiver.answer(Answer::Status(200));
     rig.until("all of them", async || receiver.accepted().len() >= 40 && rig.unsent().await.is_empty()).await;
     let mut ids: Vec<_> = receiver.accepted().iter().map(|request| request.header("webhook-id").to_owned()).collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!((ids.len(), receiver.accepted().len()), (40, 40), "one was left out, or told twice");
-    assert!(rig.metrics.text().contains("approve_notifications_failing{target=\"ops\"} 0"));
+    assert_eq!(rig.metric("failing", "ops"), Some(0));
+    rig.until("that nothing waits", async || rig.metric("queued", "ops") == Some(0)).await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_target_is_left_alone_as_long_as_it_asks_and_no_other_is() {
+    let mut rig = Rig::new();
+    let (busy, other) = (Receiver::start().await, Receiver::start().await);
+    busy.answer(Answer::Busy(600));
+    rig.start(vec![hook("busy", &busy), hook("other", &other)]).await;
+    rig.ask().await;
+    busy.wait_for(1).await;
+    rig.until("the pause", async || rig.metric("failing", "busy") == Some(1)).await;
+    // No time passes for the other one, and none has to.
+    for _ in 0..20 {
+        rig.ask().await;
+    }
+    other.wait_for(21).await;
+    assert_eq!(rig.metric("failing", "other"), Some(0));
+    rig.advance(SignedDuration::from_secs(300));
+    rig.ask().await;
+    other.wait_for(22).await;
+    assert_eq!(busy.got().len(), 1, "it was not left alone");
+    busy.answer(Answer::Status(200));
+    rig.until("the rest", async || busy.accepted().len() == 22).await;
     rig.stop().await;
 }
 
@@ -272,7 +308,7 @@ async fn what_is_refused_is_a_dead_letter_until_it_is_asked_for() {
     rig.ask().await;
     rig.until("the letter", async || rig.unsent().await.iter().any(|letter| letter.due.is_none())).await;
     assert_eq!(receiver.got().len(), 1);
-    assert!(rig.metrics.text().contains("approve_notifications_dead_total{target=\"ops\"} 1"));
+    assert_eq!(rig.metric("dead_total", "ops"), Some(1));
     receiver.answer(Answer::Status(200));
     assert_eq!(rig.store.revive_unsent(Revived::All, rig.clock.now()).await.unwrap(), 1);
     rig.until("the letter to go", async || rig.unsent().await.is_empty()).await;

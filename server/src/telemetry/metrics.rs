@@ -145,8 +145,11 @@ pub struct Metrics {
     pub notifications_dead: Family<TargetLabel, Counter>,
     /// `approve_notifications_skipped_total`, by `target`: questions that were over before they could be sent.
     pub notifications_skipped: Family<TargetLabel, Counter>,
-    /// `approve_notifications_failing`, by `target`: 1 while it takes nothing.
+    /// `approve_notifications_failing`, by `target`, of the server that sends to it: 1 while it takes nothing.
     pub notifications_failing: Family<TargetLabel, Gauge>,
+    /// `approve_notifications_queued`, by `target`, of the server that sends to it: events of the log that it was not told
+    /// of yet, whether or not there is something to tell.
+    pub notifications_queued: Family<TargetLabel, Gauge>,
 }
 
 /// Registers metrics under their names.
@@ -192,6 +195,9 @@ impl Default for Metrics {
         let notifications_failing: Family<TargetLabel, Gauge> = Family::default();
         let help = "1 while a target takes no messages";
         names.0.register("notifications_failing", help, notifications_failing.clone());
+        let notifications_queued: Family<TargetLabel, Gauge> = Family::default();
+        let help = "Events of the log that a target was not told of yet";
+        names.0.register("notifications_queued", help, notifications_queued.clone());
         Self {
             open_polls: names.gauge("open_polls", "Polls that wait for a task"),
             tasks_taken: names.counter("tasks_taken", "Tasks that Step Functions handed out"),
@@ -239,6 +245,7 @@ impl Default for Metrics {
             notifications_skipped: names
                 .family("notifications_skipped", "Messages that were not sent as they were over or too old by then"),
             notifications_failing,
+            notifications_queued,
             registry: names.0,
         }
     }
@@ -290,6 +297,7 @@ mod tests {
         metrics.notifications_dead.get_or_create(&target).inc();
         metrics.notifications_skipped.get_or_create(&target).inc();
         metrics.notifications_failing.get_or_create(&target).set(1);
+        metrics.notifications_queued.get_or_create(&target).set(1);
         metrics
     }
 

@@ -16,6 +16,10 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 pub(super) enum Answer {
     Status(u16),
     Redirect(String),
+    /// That it is to be left alone for so many seconds.
+    Busy(u32),
+    /// That it takes it, once [`Receiver::let_go`] was called.
+    Late,
     /// Nothing, ever.
     Stall,
 }
@@ -51,6 +55,7 @@ pub(super) struct Receiver {
 struct Shared {
     said: Mutex<Said>,
     count: watch::Sender<usize>,
+    let_go: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -78,6 +83,13 @@ async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: St
     match answer {
         Answer::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
         Answer::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response(),
+        Answer::Busy(seconds) => {
+            (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds.to_string())]).into_response()
+        }
+        Answer::Late => {
+            shared.let_go.subscribe().wait_for(|let_go| *let_go).await.unwrap();
+            StatusCode::NO_CONTENT.into_response()
+        }
         Answer::Stall => std::future::pending().await,
     }
 }
@@ -88,7 +100,8 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let said = Said { answer: Answer::Status(204), about: Vec::new(), got: Vec::new() };
-        let said = Arc::new(Shared { said: Mutex::new(said), count: watch::Sender::new(0) });
+        let (count, let_go) = (watch::Sender::new(0), watch::Sender::new(false));
+        let said = Arc::new(Shared { said: Mutex::new(said), count, let_go });
         let routes = Router::new().fallback(receive).with_state(Arc::clone(&said));
         let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self { port, said, serving }
@@ -107,6 +120,11 @@ impl Receiver {
         self.said.lock().answer = answer;
     }
 
+    /// Answers what is late.
+    pub(super) fn let_go(&self) {
+        self.said.let_go.send_replace(true);
+    }
+
     /// Answers so to what is about an approval.
     pub(super) fn answer_about(&self, subject: &str, answer: Answer) {
         self.said.lock().about.push((subject.to_owned(), answer));
@@ -117,9 +135,9 @@ impl Receiver {
         self.said.lock().got.clone()
     }
 
-    /// All that was answered with 200 to 299.
+    /// All that was answered with 200 to 299, or is to be.
     pub(super) fn accepted(&self) -> Vec<Request> {
-        let is_accepted = |request: &Request| matches!(request.answer, Answer::Status(200..=299));
+        let is_accepted = |request: &Request| matches!(request.answer, Answer::Status(200..=299) | Answer::Late);
         self.got().into_iter().filter(is_accepted).collect()
     }
 
