@@ -139,7 +139,7 @@ fn details(approval: &Approval, include: &[Include]) -> Vec<(&'static str, Strin
     }
     if include.contains(&Include::Comments) {
         let said = approval.votes.iter().filter(|vote| !vote.comment.is_empty());
-        let said: Vec<_> = said.map(|vote| format!("{}: {}", vote.voter, shown(&vote.comment))).collect();
+        let said: Vec<_> = said.map(|vote| format!("{}: {}", words::name(&vote.voter), shown(&vote.comment))).collect();
         if !said.is_empty() {
             more.push(("Comments", said.join("\n")));
         }

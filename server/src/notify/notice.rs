@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// People are asked: it is new, or a stage has come to its turn.
+    /// People are asked: it is new, a stage has come to its turn, or somebody gave it to them.
     Requested,
     /// They are reminded.
     Reminder,
@@ -134,6 +134,9 @@ pub fn notices(change: &Change) -> Vec<Notice> {
         return vec![tell(kind, Vec::new())];
     }
     let mut told = Vec::new();
+    if let Some(assignee) = given(before, after) {
+        told.push(tell(Kind::Requested, vec![assignee]));
+    }
     let earlier: BTreeSet<_> = open(before).into_iter().collect();
     let opened: Vec<_> = open(after).into_iter().filter(|stage| !earlier.contains(stage)).collect();
     if !opened.is_empty() {
@@ -149,6 +152,13 @@ pub fn notices(change: &Change) -> Vec<Notice> {
         told.push(tell(Kind::Escalation, waited_for(after, more.collect())));
     }
     told
+}
+
+/// Whom somebody else gave it to. Whoever takes it themselves knows.
+fn given(before: &Approval, after: &Approval) -> Option<Principal> {
+    let had = before.assignment.as_ref().map(|assignment| &assignment.assignee);
+    let has = after.assignment.as_ref().filter(|assignment| !assignment.by.is_empty())?;
+    (had != Some(&has.assignee)).then(|| has.assignee.clone())
 }
 
 fn open(approval: &Approval) -> Vec<usize> {
@@ -290,6 +300,28 @@ mod tests {
         assert_eq!(told(&first), [(Kind::Requested, vec!["user:ana"])]);
         let (_, second) = step(&approval, &vote("ana", Decision::Approve), 1);
         assert_eq!(told(&second), [(Kind::Requested, vec!["user:bob"])]);
+    }
+
+    #[test]
+    fn whoever_it_is_given_to_is_asked_and_whoever_takes_it_is_not() {
+        let person = |name: &str| Person { principal: name.parse().unwrap(), groups: Vec::new() };
+        let until = seconds(1_000);
+        let (approval, _) = created(Rule::single(vec![set(&["user:ana", "user:bob", "user:cy"])], 1));
+        let claim = |name: &str| Command::Claim { by: person(name), until };
+        let (taken, none) = step(&approval, &claim("ana"), 1);
+        assert_eq!(none, []);
+        let give = |from: &str, to: &str| Command::Reassign {
+            by: person(from),
+            operator: false,
+            to: to.parse().unwrap(),
+            comment: String::new(),
+            until,
+        };
+        let (given, told_bob) = step(&taken, &give("ana", "user:bob"), 2);
+        assert_eq!(told(&told_bob), [(Kind::Requested, vec!["user:bob"])]);
+        assert_eq!(step(&given, &claim("bob"), 3).1, [], "he knows");
+        let (_, told_cy) = step(&given, &give("bob", "user:cy"), 4);
+        assert_eq!(told(&told_cy), [(Kind::Requested, vec!["user:cy"])]);
     }
 
     #[test]

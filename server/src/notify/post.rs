@@ -39,6 +39,7 @@ pub(super) struct Poster {
     uri: Uri,
     reach: Reach,
     timeout: Duration,
+    refusals: &'static [u16],
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
 }
 
@@ -65,8 +66,9 @@ struct Plain;
 struct NoAddress;
 
 impl Poster {
-    /// To a URL, with TLS that trusts what `tls` does.
-    pub(super) fn new(uri: Uri, reach: Reach, timeout: Duration, tls: ClientConfig) -> Self {
+    /// To a URL, with TLS that trusts what `tls` does. `refusals` are the statuses by which it says that it has understood a
+    /// message, and will never have it.
+    pub(super) fn new(uri: Uri, reach: Reach, timeout: Duration, tls: ClientConfig, refusals: &'static [u16]) -> Self {
         let plain = uri.scheme_str() == Some("http");
         let mut connector = HttpConnector::new_with_resolver(Resolver { reach: reach.clone(), plain });
         connector.enforce_http(false);
@@ -77,7 +79,7 @@ impl Poster {
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(8)
             .build(connector);
-        Self { uri, reach, timeout, client }
+        Self { uri, reach, timeout, refusals, client }
     }
 
     /// Sends, and is content with any answer of 200 to 299.
@@ -101,23 +103,34 @@ impl Poster {
         *request.headers_mut() = headers;
         let response = self.client.request(request).await.map_err(|error| Failure::of_target(&error))?;
         let (status, wait) = (response.status(), retry_after(response.headers()));
-        // What it says is of no interest, and whether all of it came neither.
-        let _ = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        judge(status, wait)
+        // Whether all of what it says came is of no interest.
+        let said = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        let said = said.map(|body| body.to_bytes()).unwrap_or_default();
+        judge(status, wait, self.refusals, &said)
     }
 }
 
-fn judge(status: StatusCode, wait: Option<SignedDuration>) -> Result<(), Failure> {
-    let fault = match status.as_u16() {
-        200..=299 => return Ok(()),
-        // It has understood, and will not have it.
-        400 | 410 | 413 | 422 => Fault::Lasting,
-        _ => Fault::Target,
+fn judge(status: StatusCode, wait: Option<SignedDuration>, refusals: &[u16], said: &[u8]) -> Result<(), Failure> {
+    if status.is_success() {
+        return Ok(());
+    }
+    let code = status.as_u16();
+    let fault = if refusals.contains(&code) { Fault::Lasting } else { Fault::Target };
+    let why = match word(said) {
+        _ if status.is_redirection() => ": redirects are not followed".to_owned(),
+        Some(word) => format!(": {word}"),
+        None => String::new(),
     };
-    let redirect = if status.is_redirection() { ": redirects are not followed" } else { "" };
-    let mut failure = Failure::new(fault, format!("it answered with status {}{redirect}", status.as_u16()));
+    let mut failure = Failure::new(fault, format!("it answered with status {code}{why}"));
     failure.wait = wait;
     Err(failure)
+}
+
+/// What it says, if that is one word, like Slack's "no_service". Anything else may hold what it was sent.
+fn word(said: &[u8]) -> Option<&str> {
+    let word = std::str::from_utf8(said).ok()?.trim();
+    let is_word = (1..=60).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    is_word.then_some(word)
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<SignedDuration> {
@@ -182,7 +195,10 @@ mod tests {
 
     #[test]
     fn an_answer_says_whether_to_try_again() {
-        let fault = |status: u16| judge(StatusCode::from_u16(status).unwrap(), None).err().map(|failure| failure.fault);
+        let fault = |status: u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            judge(status, None, &[400, 410], b"").err().map(|failure| failure.fault)
+        };
         for (status, expected) in [
             (200, None),
             (204, None),
@@ -196,6 +212,16 @@ mod tests {
         ] {
             assert_eq!(fault(status), expected, "{status}");
         }
+    }
+
+    #[test]
+    fn a_word_of_the_answer_is_told_and_a_page_is_not() {
+        let reason = |status, said: &str| judge(status, None, &[], said.as_bytes()).unwrap_err().reason;
+        assert_eq!(reason(StatusCode::NOT_FOUND, "no_service\n"), "it answered with status 404: no_service");
+        for said in ["", "<html>Not found</html>", "Pay invoice", "{\"amount\":1200}", &"a".repeat(61)] {
+            assert_eq!(reason(StatusCode::NOT_FOUND, said), "it answered with status 404", "{said}");
+        }
+        assert_eq!(judge(StatusCode::OK, None, &[200], b"ok"), Ok(()));
     }
 
     #[test]

@@ -103,7 +103,8 @@ pub(super) fn recipients(notice: &Notice, to: &[To], directory: &Directory) -> V
                     found.extend(addresses.into_iter().map(|address| Recipient { address, person: person.clone() }));
                 }
             }
-            To::Requester if !notice.kind.asks() => {
+            // Who canceled it themselves need not be told.
+            To::Requester if !notice.kind.asks() && !notice.decided_by.iter().eq(&notice.requester) => {
                 let addresses = notice.requester.iter().flat_map(|requester| directory.addresses(requester));
                 found.extend(addresses.map(|address| Recipient { address, person: None }));
             }
@@ -203,6 +204,9 @@ mod tests {
         );
         let ended = Notice { kind: Kind::Expired, asked: Vec::new(), ..notice };
         assert_eq!(told(&ended), [entry("rita@example.com", None), entry("ops@example.com", None)]);
+        let canceled = |by| Notice { kind: Kind::Canceled, decided_by: principals(&[by]), ..ended.clone() };
+        assert_eq!(told(&canceled("user:boss")).len(), 2);
+        assert_eq!(told(&canceled("user:rita")), [entry("ops@example.com", None)]);
     }
 
     #[test]

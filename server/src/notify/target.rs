@@ -97,13 +97,15 @@ impl Target {
     pub(super) fn new(settings: TargetSettings) -> Result<Self, SetupError> {
         let TargetSettings { name, channel, include, routes, timeout, concurrency, give_up_after } = settings;
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| SetupError { target: name.clone(), source };
-        let poster = |http: HttpSettings| {
+        let poster = |http: HttpSettings, refusals: &'static [u16]| {
             let tls = tls::client(http.roots.as_deref()).map_err(|error| failed(error.into()))?;
-            Ok(Poster::new(http.url, http.reach, timeout, tls))
+            Ok(Poster::new(http.url, http.reach, timeout, tls, refusals))
         };
         let channel = match channel {
-            ChannelSettings::Webhook { http, signer } => Channel::Webhook(Webhook { poster: poster(http)?, signer }),
-            ChannelSettings::Slack { http } => Channel::Slack(Slack { poster: poster(http)? }),
+            ChannelSettings::Webhook { http, signer } => {
+                Channel::Webhook(Webhook { poster: poster(http, &webhook::REFUSALS)?, signer })
+            }
+            ChannelSettings::Slack { http } => Channel::Slack(Slack { poster: poster(http, &slack::REFUSALS)? }),
             ChannelSettings::Email(server) => {
                 Channel::Email(Email::new(server, timeout).map_err(|error| failed(error.into()))?)
             }

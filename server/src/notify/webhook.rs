@@ -18,6 +18,9 @@ use crate::approval::{Approval, Labels, Principal, Priority};
 const CONTENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 const USER_AGENT: &str = concat!("approve-server/", env!("CARGO_PKG_VERSION"));
 
+/// Statuses by which a receiver says that it will never have a message.
+pub(super) const REFUSALS: [u16; 4] = [400, 410, 413, 422];
+
 /// A webhook.
 #[derive(Debug)]
 pub(super) struct Webhook {
