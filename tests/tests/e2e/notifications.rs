@@ -1,5 +1,10 @@
 //! What happens is told: to a webhook over kills, by mail with links that decide nothing by themselves.
 
+mod dev;
+mod links;
+mod reload;
+mod slack;
+
 use std::collections::BTreeSet;
 
 use approve_client::{
@@ -29,7 +34,7 @@ async fn serve(aws: &LocalAws, notify: &str) -> Server {
     Server::serve_folder(folder, &[("AWS_ENDPOINT_URL", aws.url()), ("AWS_REGION", "us-east-1")]).await
 }
 
-fn webhook(hook: &Hook) -> String {
+pub(crate) fn webhook(hook: &Hook) -> String {
     format!(
         "[[notify.target]]\nname = \"ops\"\nwebhook = {{ url = \"{}\", allow_networks = [\"127.0.0.1/32\"] }}\n\
          [[notify.route]]\nto = [\"ops\"]\n",

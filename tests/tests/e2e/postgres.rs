@@ -2,6 +2,7 @@
 
 mod away;
 mod clients;
+mod notifications;
 mod protected;
 
 use std::{net::TcpListener, time::Duration};
