@@ -34,9 +34,10 @@ async fn serve(aws: &LocalAws, notify: &str) -> Server {
     Server::serve_folder(folder, &[("AWS_ENDPOINT_URL", aws.url()), ("AWS_REGION", "us-east-1")]).await
 }
 
+/// A target whose messages may be slow to arrive: one that is sent again for that would be counted twice.
 pub(crate) fn webhook(hook: &Hook) -> String {
     format!(
-        "[[notify.target]]\nname = \"ops\"\nwebhook = {{ url = \"{}\", allow_networks = [\"127.0.0.1/32\"] }}\n\
+        "[[notify.target]]\nname = \"ops\"\ntimeout_seconds = 60\nwebhook = {{ url = \"{}\", allow_networks = [\"127.0.0.1/32\"] }}\n\
          [[notify.route]]\nto = [\"ops\"]\n",
         hook.url()
     )

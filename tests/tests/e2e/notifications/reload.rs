@@ -24,7 +24,7 @@ const NEW: &str = "whsec_YW5vdGhlciBzZWNyZXQgb2YgdGhlIHdlYmhvb2shIQ==";
 /// A target whose messages are signed by what is in a file, and the route to it.
 fn target(name: &str, hook: &Hook, secret: &Path, route: &str) -> String {
     format!(
-        "[[notify.target]]\nname = \"{name}\"\nwebhook = {{ url = \"{}\", allow_networks = [\"127.0.0.1/32\"], \
+        "[[notify.target]]\nname = \"{name}\"\ntimeout_seconds = 60\nwebhook = {{ url = \"{}\", allow_networks = [\"127.0.0.1/32\"], \
          secret_files = [\"{}\"] }}\n[[notify.route]]\nto = [\"{name}\"]\n{route}\n",
         hook.url(),
         secret.display()

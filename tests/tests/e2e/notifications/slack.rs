@@ -20,7 +20,7 @@ fn channel(files: &TempDir, hook: &Hook) -> String {
     let url = files.path().join("slack.url");
     fs::write(&url, hook.url()).unwrap();
     format!(
-        "[web]\n[[notify.target]]\nname = \"channel\"\n\
+        "[web]\n[[notify.target]]\nname = \"channel\"\ntimeout_seconds = 60\n\
          slack = {{ url_file = \"{}\", allow_networks = [\"127.0.0.1/32\"] }}\n\
          [[notify.route]]\nto = [\"channel\"]\n",
         url.display()
